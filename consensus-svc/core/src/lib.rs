@@ -1,0 +1,1 @@
+//! The pure consensus machine: Mysticeti-C over signed blocks, commits and recovery.

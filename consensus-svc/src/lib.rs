@@ -1,0 +1,1 @@
+//! DAG-based BFT consensus over gRPC.

@@ -1,0 +1,1 @@
+//! Tests over real processes, and of the floors of the workspace.

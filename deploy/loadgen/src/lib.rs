@@ -1,0 +1,1 @@
+//! Open-loop load of signed transfers and latency histograms.

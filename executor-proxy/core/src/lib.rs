@@ -1,0 +1,1 @@
+//! Order and exactly-once in front of an executor, pure.

@@ -1,0 +1,1 @@
+//! The reference ledger: accounts, nonces and signed transfers, pure.

@@ -1,0 +1,1 @@
+//! Exactly-once delivery of commits to an execution master.

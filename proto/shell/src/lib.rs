@@ -1,0 +1,1 @@
+//! What both services stand on: configuration, durable sled, supervised tasks, gRPC status details.

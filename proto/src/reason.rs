@@ -1,0 +1,47 @@
+//! Stable reasons that errors carry in `google.rpc.ErrorInfo`: clients match on these, never on text.
+
+/// `ErrorInfo.domain` of every error of both services.
+pub const DOMAIN: &str = "metanode";
+
+/// The pool has no room for the batch; comes with `RetryInfo`.
+pub const POOL_FULL: &str = "POOL_FULL";
+/// The executor is too far behind for more intake; comes with `RetryInfo`.
+pub const EXECUTOR_LAGS: &str = "EXECUTOR_LAGS";
+/// A transaction with this digest already waits in the pool.
+pub const TRANSACTION_POOLED: &str = "TRANSACTION_POOLED";
+/// This authority does not propose; its status says why.
+pub const NOT_PROPOSING: &str = "NOT_PROPOSING";
+/// A field is out of its range; comes with `BadRequest`.
+pub const INVALID_FIELD: &str = "INVALID_FIELD";
+/// The commit asked for is no longer held.
+pub const COMMIT_PRUNED: &str = "COMMIT_PRUNED";
+/// The commit asked for does not exist yet.
+pub const COMMIT_AHEAD: &str = "COMMIT_AHEAD";
+/// A commit came out of order; resend from `expected_index`.
+pub const COMMIT_GAP: &str = "COMMIT_GAP";
+/// Two different commits claim one index.
+pub const COMMIT_FORK: &str = "COMMIT_FORK";
+/// A commit cannot be decoded.
+pub const MALFORMED_COMMIT: &str = "MALFORMED_COMMIT";
+/// A stream broke the order of its messages.
+pub const MALFORMED_STREAM: &str = "MALFORMED_STREAM";
+/// A newer stream or process has taken over.
+pub const FENCED: &str = "FENCED";
+/// The service has not loaded its state yet; comes with `RetryInfo`.
+pub const NOT_READY: &str = "NOT_READY";
+/// The service shuts down; try again on the next one.
+pub const DRAINING: &str = "DRAINING";
+/// The two sides belong to different chains.
+pub const WRONG_CHAIN: &str = "WRONG_CHAIN";
+/// The executor belongs to another authority.
+pub const WRONG_AUTHORITY: &str = "WRONG_AUTHORITY";
+/// The epoch is neither the current one nor the one allowed.
+pub const WRONG_EPOCH: &str = "WRONG_EPOCH";
+/// The committee of this epoch is not known.
+pub const UNKNOWN_EPOCH: &str = "UNKNOWN_EPOCH";
+/// The caller's key is not in the committee.
+pub const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
+/// The store failed; the service stops.
+pub const STORAGE_FAILED: &str = "STORAGE_FAILED";
+/// The call is part of the contract and is not served by this version.
+pub const NOT_SERVED_YET: &str = "NOT_SERVED_YET";

@@ -1,0 +1,1 @@
+//! Tracing subscriber, metrics catalogue and Prometheus scrape of both services.

@@ -1,1 +1,50 @@
-//! The pure consensus machine: Mysticeti-C over signed blocks, commits and recovery.
+//! The pure consensus machine of metanode: Mysticeti-C over signed blocks.
+//!
+//! A [`Consensus`] takes inputs (verified blocks, transactions, the passing of time) and answers with an ordered list of
+//! [`Effect`]s. It has no clock, no IO, no threads, no randomness and iterates no hash map, so that the same inputs
+//! give the same effects on every machine, and a simulator can stop it between any two.
+//!
+//! The way of a block: [`BlockVerifier`] (validity, signature) -> waiting room (until its ancestors are held) ->
+//! [`Dag`] -> [`Committer`] (which leaders are committed) -> [`Linearizer`] (commits) -> [`Effect::Deliver`].
+//!
+//! Invariants:
+//! - an own block is in an [`Effect::Persist`] that stands before its [`Effect::Guard`], which stands before its
+//!   [`Effect::Broadcast`];
+//! - a commit is in an `Effect::Persist` that stands before its `Effect::Deliver`;
+//! - whatever is persisted is closed under ancestors above the GC round;
+//! - every buffer has a bound ([`Params`]), and nothing that another authority sends can panic or exceed it.
+//!
+//! The protocol is written out in `consensus-svc/docs/protocol.md`.
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::float_arithmetic)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+pub mod block;
+pub mod block_verifier;
+pub mod codec;
+pub mod commit;
+pub mod committee;
+pub mod crypto;
+pub mod effect;
+pub mod genesis;
+pub mod input;
+pub mod params;
+pub mod recovery;
+pub mod transaction;
+pub mod types;
+
+pub use block::{Block, CommitVote, EpochVote, ExecutedRoot, VerifiedBlock};
+pub use block_verifier::{BlockError, BlockVerifier};
+pub use commit::{Commit, CommittedSubDag};
+pub use committee::{Authority, Committee, CommitteeError};
+pub use crypto::{ProtocolKey, Signer};
+pub use effect::{Effect, PeerFault, Progress, SubmitOutcome, WriteBatch};
+pub use genesis::{Genesis, GenesisError, ProtocolParameters};
+pub use input::{BlockSource, Input, Ticket};
+pub use params::{Params, ParamsError};
+pub use recovery::{RecoverError, RecoveredLog};
+pub use transaction::Transaction;
+pub use types::{
+    AuthorityIndex, BlockDigest, BlockRef, ChainId, CommitDigest, CommitIndex, CommitteeDigest, Epoch, Round,
+    Slot, Stake, StateRoot, Timestamp, TransactionDigest,
+};

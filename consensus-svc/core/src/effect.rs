@@ -1,0 +1,146 @@
+//! What the machine wants done, in order.
+
+use crate::{
+    block::VerifiedBlock,
+    commit::{Commit, CommittedSubDag},
+    input::Ticket,
+    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, TransactionDigest},
+};
+
+/// One thing to do. Effects are released strictly in order; those behind a [`Effect::Persist`] or [`Effect::Guard`] only
+/// when that is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Make durable, as one atomic batch.
+    Persist(WriteBatch),
+    /// Raise the signing guard to this pair, durably: from now on no other block of this authority may be signed at or
+    /// below it.
+    Guard {
+        /// The epoch.
+        epoch: Epoch,
+        /// The round of the own block that is about to be sent.
+        round: Round,
+    },
+    /// Send an own block to every subscriber.
+    Broadcast(VerifiedBlock),
+    /// Tell peers that this authority has transactions and has proposed in `round`.
+    SendWake {
+        /// The round that peers are asked to propose in.
+        round: Round,
+    },
+    /// Ask a peer for blocks by name.
+    Fetch {
+        /// Whom to ask.
+        peer: AuthorityIndex,
+        /// What to ask for; at most 1000.
+        blocks: Vec<BlockRef>,
+    },
+    /// Hand a durable commit to its readers.
+    Deliver(CommittedSubDag),
+    /// Answer a submission.
+    Answer {
+        /// Names the submission.
+        ticket: Ticket,
+        /// What became of it.
+        outcome: SubmitOutcome,
+    },
+    /// Note an authority's fault.
+    Report(PeerFault),
+}
+
+/// What became of a submission. A batch is taken whole or refused whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitOutcome {
+    /// Every transaction waits in the pool.
+    Accepted,
+    /// No room now.
+    PoolFull {
+        /// Transactions in the pool.
+        transactions: usize,
+        /// Most that it takes.
+        max_transactions: usize,
+        /// Counted bytes in the pool.
+        bytes: u64,
+        /// Most that it takes.
+        max_bytes: u64,
+    },
+    /// A transaction already waits here, or stands twice in the batch.
+    AlreadyPooled {
+        /// Its position in the batch.
+        position: usize,
+        /// Its digest.
+        digest: TransactionDigest,
+    },
+    /// This authority has stopped proposing.
+    NotProposing,
+}
+
+/// A fault of another authority. None of them stops this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerFault {
+    /// Two blocks of one slot: a signed contradiction.
+    Equivocation {
+        /// The slot.
+        slot: Slot,
+        /// The block held first.
+        first: BlockRef,
+        /// The other one.
+        second: BlockRef,
+    },
+    /// A block further ahead than blocks are let in.
+    TooFarAhead {
+        /// Who sent it.
+        from: AuthorityIndex,
+        /// The block.
+        block: BlockRef,
+        /// The highest round let in.
+        limit: Round,
+    },
+    /// The author's share of the waiting room is full; the block was dropped and is fetched when another names it.
+    WaitingRoomFull {
+        /// Who sent it.
+        from: AuthorityIndex,
+        /// The dropped block.
+        block: BlockRef,
+    },
+    /// A block that nobody asked for, in answer to a fetch.
+    Unrequested {
+        /// Who sent it.
+        from: AuthorityIndex,
+        /// The block.
+        block: BlockRef,
+    },
+}
+
+/// What is made durable together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WriteBatch {
+    /// Blocks that were not durable before; closed under ancestors above the GC round. An own block, if any, is last.
+    pub blocks: Vec<VerifiedBlock>,
+    /// Commits with their digests, rising; the last one closes its group.
+    pub commits: Vec<(Commit, CommitDigest)>,
+    /// Where the machine stands after this batch.
+    pub progress: Progress,
+}
+
+impl WriteBatch {
+    /// Whether there is nothing to write.
+    pub const fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.commits.is_empty()
+    }
+}
+
+/// Where the machine stands: written with every batch, so that a restart reads one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The last commit, always a closing one; none before the first.
+    pub last_commit: CommitIndex,
+    /// Blocks at or below this round are no longer needed in the DAG.
+    pub gc_round: Round,
+    /// Highest round of own blocks in the store.
+    pub own_round: Round,
+    /// Highest committed round by authority.
+    pub last_committed_rounds: Vec<Round>,
+}

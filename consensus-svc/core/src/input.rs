@@ -1,0 +1,53 @@
+//! What the machine is told.
+
+use crate::{
+    block::VerifiedBlock,
+    transaction::Transaction,
+    types::{AuthorityIndex, Round},
+};
+
+/// Names a submission, so that its answer finds the way back. Chosen by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// How blocks came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockSource {
+    /// On the peer's stream of its own blocks.
+    Streamed,
+    /// In answer to an [`Effect::Fetch`](crate::Effect::Fetch).
+    Fetched,
+}
+
+/// An input of the machine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Verified blocks from a peer, in the order they came.
+    Blocks {
+        /// Who sent them; not always who signed them.
+        from: AuthorityIndex,
+        /// How they came.
+        source: BlockSource,
+        /// The blocks.
+        blocks: Vec<VerifiedBlock>,
+    },
+    /// A batch to order; taken whole or refused whole, answered by [`Effect::Answer`](crate::Effect::Answer).
+    Transactions {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// The batch.
+        transactions: Vec<Transaction>,
+    },
+    /// A peer has transactions and has proposed in `round`.
+    Wake {
+        /// Who waits.
+        from: AuthorityIndex,
+        /// The round that it waits for.
+        round: Round,
+    },
+    /// A deadline may have passed.
+    Tick,
+    /// Stop proposing for good: the shell has found that this node must not go on. Blocks are still taken in and
+    /// leaders still committed.
+    Halt,
+}

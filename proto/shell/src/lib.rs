@@ -1,1 +1,14 @@
-//! What both services stand on: configuration, durable sled, supervised tasks, gRPC status details.
+//! What both services stand on, and nothing of what they decide: configuration, durable storage, supervised tasks,
+//! gRPC errors and transport defaults.
+//!
+//! A service reads its settings with [`config`], opens its [`durable::Store`] and gives it to one
+//! [`durable::Writer`], serves and calls with the defaults of [`grpc`], answers errors made by [`status`], and runs
+//! all of that under one [`tasks::Supervisor`]. This crate knows neither consensus nor execution.
+
+pub mod config;
+pub mod durable;
+pub mod file;
+pub mod grpc;
+mod panic_text;
+pub mod status;
+pub mod tasks;

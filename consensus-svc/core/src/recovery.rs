@@ -1,9 +1,13 @@
 //! What a store gives back at start, and what is checked of it.
 
+use std::sync::Arc;
+
 use crate::{
     block::VerifiedBlock,
     commit::Commit,
-    types::{BlockRef, CommitDigest, CommitIndex, Epoch, Round},
+    dag::Dag,
+    genesis::Genesis,
+    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round},
 };
 
 /// What the store holds of a machine that ran before; empty for one that never ran.
@@ -15,8 +19,8 @@ pub struct RecoveredLog {
     pub commits: Vec<(Commit, CommitDigest)>,
     /// All blocks above the GC round, in any order.
     pub blocks: Vec<VerifiedBlock>,
-    /// Highest round of own blocks ever stored; genesis where there is none.
-    pub own_round: Round,
+    /// The own block of the highest round in the store, also where that is at or below the GC round.
+    pub own_last: Option<VerifiedBlock>,
     /// The signing guard: highest (epoch, round) that may have been sent.
     pub guard: Option<(Epoch, Round)>,
 }
@@ -24,6 +28,20 @@ pub struct RecoveredLog {
 /// Why a store cannot be gone on with. None of these is mended by guessing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
+    /// The own last block is of another authority: the store belongs to another node.
+    #[error("the last own block {block} of the store is not of this authority {own}")]
+    ForeignStore {
+        /// The block.
+        block: BlockRef,
+        /// This authority.
+        own: AuthorityIndex,
+    },
+    /// The own last block is named and not there.
+    #[error("the last own block {block} is named in the store and not held by it")]
+    MissingOwnBlock {
+        /// The block.
+        block: BlockRef,
+    },
     /// The own key is not in the committee.
     #[error("the protocol key of this node is not in the committee of epoch {epoch}")]
     NotInCommittee {
@@ -77,4 +95,71 @@ pub enum RecoverError {
         /// The guard's epoch.
         guard: Epoch,
     },
+}
+
+/// Checks that the commits chain without a hole and end with a closing one.
+pub(crate) fn check_commits(commits: &[(Commit, CommitDigest)]) -> Result<(), RecoverError> {
+    let mut previous: Option<(CommitIndex, CommitDigest)> = None;
+    for (commit, digest) in commits {
+        if let Some((index, previous_digest)) = previous {
+            if commit.index != index.next() {
+                return Err(RecoverError::CommitHole { previous: index, found: commit.index });
+            }
+            if commit.previous_digest != previous_digest {
+                return Err(RecoverError::CommitChain { index: commit.index });
+            }
+        }
+        if commit.digest() != *digest {
+            return Err(RecoverError::CommitChain { index: commit.index });
+        }
+        previous = Some((commit.index, *digest));
+    }
+    match commits.last() {
+        Some((last, _)) if !last.closing => Err(RecoverError::NotClosing { index: last.index }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the store is this authority's, and not older than what it may have sent.
+pub(crate) fn check_guard(log: &RecoveredLog, own: AuthorityIndex, epoch: Epoch) -> Result<(), RecoverError> {
+    if let Some(last) = &log.own_last
+        && last.author() != own
+    {
+        return Err(RecoverError::ForeignStore { block: last.reference(), own });
+    }
+    let stored = log.own_last.as_ref().map_or(Round::GENESIS, VerifiedBlock::round);
+    match log.guard {
+        Some((guard, _)) if guard != epoch => Err(RecoverError::GuardEpoch { stored: epoch, guard }),
+        Some((_, guard)) if guard > stored => Err(RecoverError::BelowGuard { stored, guard }),
+        _ => Ok(()),
+    }
+}
+
+/// Builds the DAG from stored blocks, lowest first, and refuses a block whose ancestor is missing.
+pub(crate) fn rebuild_dag(
+    genesis: Arc<Genesis>,
+    gc_round: Round,
+    mut blocks: Vec<VerifiedBlock>,
+) -> Result<Dag, RecoverError> {
+    blocks.sort_by_key(VerifiedBlock::reference);
+    let mut dag = Dag::new(genesis);
+    dag.collect(gc_round);
+    for block in blocks {
+        if block.round() <= gc_round {
+            continue;
+        }
+        if let Some(ancestor) = block.ancestors().iter().find(|ancestor| !dag.is_present(ancestor)) {
+            return Err(RecoverError::MissingAncestor { block: block.reference(), ancestor: *ancestor });
+        }
+        dag.insert(block);
+    }
+    Ok(dag)
+}
+
+/// Checks that the DAG holds the own last block, unless it is collected.
+pub(crate) fn check_own_last(dag: &Dag, own_last: Option<&VerifiedBlock>) -> Result<(), RecoverError> {
+    match own_last.map(VerifiedBlock::reference) {
+        Some(block) if !dag.is_present(&block) => Err(RecoverError::MissingOwnBlock { block }),
+        _ => Ok(()),
+    }
 }

@@ -1,0 +1,211 @@
+//! The commit rule of Mysticeti-C: which leader slots are committed, which are skipped.
+//!
+//! A pure function of the DAG: nothing is remembered between calls. Every round starts a wave of three: the leader's
+//! round r, the votes of r+1, the certificates of r+2. Slots are judged from the highest to the lowest, so that every slot
+//! finds its anchor judged.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    block::VerifiedBlock,
+    committee::{Committee, Tally},
+    dag::Dag,
+    genesis::Genesis,
+    leader_schedule::{LeaderSchedule, LeaderSlot},
+    types::{AuthorityIndex, BlockRef, Round, Slot},
+};
+
+/// Rounds from a leader to the blocks that certify it.
+const DECISION_ROUNDS: u64 = 2;
+/// Rounds from a leader to the first slot that can be its anchor.
+const ANCHOR_ROUNDS: u64 = 3;
+
+/// How a slot is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// This block of the slot is committed.
+    Commit(VerifiedBlock),
+    /// No block of the slot is ever committed as a leader.
+    Skip,
+}
+
+/// What decided a slot. Observed only: nothing that is computed alike depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The slot's own wave.
+    Direct,
+    /// A later committed leader.
+    Indirect,
+}
+
+/// A decided slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedLeader {
+    /// The slot.
+    pub slot: LeaderSlot,
+    /// Who leads it.
+    pub authority: AuthorityIndex,
+    /// The decision.
+    pub decision: Decision,
+    /// What decided it.
+    pub via: Via,
+}
+
+/// Judges leader slots.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    genesis: Arc<Genesis>,
+    schedule: LeaderSchedule,
+}
+
+impl Committer {
+    /// A committer for the genesis committee and its round-robin schedule.
+    pub fn new(genesis: Arc<Genesis>) -> Self {
+        let schedule = LeaderSchedule::new(genesis.committee(), genesis.parameters().leaders_per_round);
+        Self { genesis, schedule }
+    }
+
+    /// The schedule in force.
+    pub const fn schedule(&self) -> &LeaderSchedule {
+        &self.schedule
+    }
+
+    /// The longest run of decided slots that starts right after `after`, or at the first slot of round 1.
+    ///
+    /// Mysticeti, sections 3.2 and 4.2: slots are judged from the highest to the lowest; a slot that its own wave does not
+    /// decide is decided by its anchor, the first slot at least three rounds later that is not skipped.
+    pub fn decide(&self, dag: &Dag, after: Option<LeaderSlot>) -> Vec<DecidedLeader> {
+        let first =
+            after.map_or(LeaderSlot { round: Round::FIRST, offset: 0 }, |slot| self.schedule.next(slot));
+        let mut judged: BTreeMap<LeaderSlot, Option<DecidedLeader>> = BTreeMap::new();
+        let mut round = dag.highest_round();
+        while round >= first.round {
+            for slot in self.schedule.slots(round).rev().filter(|slot| *slot >= first) {
+                let decided = self.judge(dag, slot, &judged);
+                judged.insert(slot, decided);
+            }
+            if round == Round::GENESIS {
+                break;
+            }
+            round = round.previous();
+        }
+        judged.into_values().map_while(|decided| decided).collect()
+    }
+
+    fn judge(
+        &self,
+        dag: &Dag,
+        slot: LeaderSlot,
+        later: &BTreeMap<LeaderSlot, Option<DecidedLeader>>,
+    ) -> Option<DecidedLeader> {
+        let authority = self.schedule.leader(slot);
+        let candidates = dag.slot(Slot { round: slot.round, authority });
+        let (decision, via) = match self.judge_directly(dag, slot.round, candidates) {
+            Some(decision) => (decision, Via::Direct),
+            None => (self.judge_by_anchor(dag, slot, candidates, later)?, Via::Indirect),
+        };
+        Some(DecidedLeader { slot, authority, decision, via })
+    }
+
+    /// The direct rule: skipped when voters pass over every candidate, committed by a quorum of certificates.
+    fn judge_directly(&self, dag: &Dag, round: Round, candidates: &[VerifiedBlock]) -> Option<Decision> {
+        if self.is_passed_over(dag, round, candidates) {
+            return Some(Decision::Skip);
+        }
+        let committee = self.genesis.committee();
+        candidates.iter().find_map(|candidate| {
+            let mut certifiers = Tally::new(committee);
+            for certificate in certificates(dag, committee, candidate) {
+                certifiers.add(committee, certificate.author);
+            }
+            certifiers.is_quorum(committee).then(|| Decision::Commit(candidate.clone()))
+        })
+    }
+
+    /// The skip pattern: blocks of the voting round by a quorum are held, and for every candidate a quorum of authorities
+    /// have a block there that does not list it. Safe for a candidate that arrives late: a block that votes for it forces
+    /// it to be held.
+    fn is_passed_over(&self, dag: &Dag, round: Round, candidates: &[VerifiedBlock]) -> bool {
+        let committee = self.genesis.committee();
+        dag.has_quorum(round.next())
+            && candidates.iter().all(|candidate| {
+                let mut against = Tally::new(committee);
+                for voter in dag.round(round.next()) {
+                    if !voter.ancestors().contains(&candidate.reference()) {
+                        against.add(committee, voter.author());
+                    }
+                }
+                against.is_quorum(committee)
+            })
+    }
+
+    /// The indirect rule: a committed anchor commits the candidate that one of the certificates in the anchor's causal
+    /// history certifies, and skips the slot if there is none. Ties break by digest; the fault bound excludes them.
+    fn judge_by_anchor(
+        &self,
+        dag: &Dag,
+        slot: LeaderSlot,
+        candidates: &[VerifiedBlock],
+        later: &BTreeMap<LeaderSlot, Option<DecidedLeader>>,
+    ) -> Option<Decision> {
+        let earliest = LeaderSlot { round: slot.round.plus(ANCHOR_ROUNDS), offset: 0 };
+        let anchor = later
+            .range(earliest..)
+            .map(|(_, judged)| judged.as_ref().map(|decided| &decided.decision))
+            .find(|decision| !matches!(decision, Some(Decision::Skip)))??;
+        let Decision::Commit(anchor) = anchor else { return None };
+        let linked = history_at(dag, anchor, slot.round.plus(DECISION_ROUNDS));
+        let committee = self.genesis.committee();
+        let committed = candidates.iter().find(|candidate| {
+            certificates(dag, committee, candidate).iter().any(|certificate| linked.contains(certificate))
+        });
+        Some(committed.map_or(Decision::Skip, |block| Decision::Commit(block.clone())))
+    }
+}
+
+/// Whether `voter` supports `candidate`: it is the first of the voter's ancestors that stands in the candidate's slot.
+fn supports(voter: &VerifiedBlock, candidate: &BlockRef) -> bool {
+    voter.ancestors().iter().find(|ancestor| ancestor.slot() == candidate.slot()) == Some(candidate)
+}
+
+/// The blocks two rounds up among whose ancestors a quorum supports `candidate`.
+fn certificates(dag: &Dag, committee: &Committee, candidate: &VerifiedBlock) -> Vec<BlockRef> {
+    let candidate = candidate.reference();
+    let votes: BTreeSet<BlockRef> = dag
+        .round(candidate.round.next())
+        .filter(|voter| supports(voter, &candidate))
+        .map(VerifiedBlock::reference)
+        .collect();
+    dag.round(candidate.round.plus(DECISION_ROUNDS))
+        .filter(|certificate| {
+            let mut voters = Tally::new(committee);
+            for ancestor in certificate.ancestors().iter().filter(|ancestor| votes.contains(ancestor)) {
+                voters.add(committee, ancestor.author);
+            }
+            voters.is_quorum(committee)
+        })
+        .map(VerifiedBlock::reference)
+        .collect()
+}
+
+/// The blocks of one round in the causal history of `from`, weak links included.
+fn history_at(dag: &Dag, from: &VerifiedBlock, round: Round) -> BTreeSet<BlockRef> {
+    let mut seen = BTreeSet::from([from.reference()]);
+    let mut found = BTreeSet::new();
+    let mut unvisited = vec![from];
+    while let Some(block) = unvisited.pop() {
+        if block.round() == round {
+            found.insert(block.reference());
+            continue;
+        }
+        for ancestor in block.ancestors().iter().filter(|ancestor| ancestor.round >= round) {
+            if seen.insert(*ancestor) {
+                unvisited.extend(dag.get(ancestor));
+            }
+        }
+    }
+    found
+}

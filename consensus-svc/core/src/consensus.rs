@@ -1,0 +1,452 @@
+//! The machine: inputs in, effects out, nothing else.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    block::{Block, VerifiedBlock},
+    commit::CommittedSubDag,
+    committer::{Committer, Decision},
+    crypto::Signer,
+    dag::Dag,
+    effect::{Effect, PeerFault, Progress, SubmitOutcome, WriteBatch},
+    genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
+    input::{BlockSource, Input, Ticket},
+    leader_schedule::LeaderSlot,
+    linearizer::Linearizer,
+    params::Params,
+    pool::Pool,
+    proposer::{Proposer, Readiness},
+    recovery::{self, RecoverError, RecoveredLog},
+    threshold_clock::ThresholdClock,
+    transaction::Transaction,
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round, Stake, Timestamp},
+    waiting_room::WaitingRoom,
+};
+
+/// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
+const MAX_UNPERSISTED_BLOCKS: usize = 1000;
+
+/// The consensus machine of one authority.
+#[derive(Debug)]
+pub struct Consensus {
+    genesis: Arc<Genesis>,
+    own: AuthorityIndex,
+    signer: Signer,
+    max_rounds_ahead: u64,
+    dag: Dag,
+    waiting: WaitingRoom,
+    clock: ThresholdClock,
+    committer: Committer,
+    decided: Option<LeaderSlot>,
+    linearizer: Linearizer,
+    proposer: Proposer,
+    pool: Pool,
+    /// Whether blocks were accepted since the commit rule last ran.
+    undecided: bool,
+    /// Accepted blocks that no batch has persisted yet.
+    unpersisted: Vec<VerifiedBlock>,
+    /// Accepted blocks with transactions that are not committed yet.
+    uncommitted_work: BTreeSet<BlockRef>,
+    /// Highest round by author that a verified block was seen of, accepted or not.
+    seen_rounds: Vec<Round>,
+    /// Peers wait for own blocks up to this round.
+    woken: Round,
+    /// Highest round that peers were asked to wake in.
+    wake_sent: Round,
+    halted: bool,
+    skipped_leaders: u64,
+    equivocations: u64,
+}
+
+/// What the machine shows of itself. Observed only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// The threshold clock's round.
+    pub round: Round,
+    /// Highest round of own blocks.
+    pub proposed_round: Round,
+    /// Round of the last leader of the last commit formed.
+    pub last_committed_round: Round,
+    /// Index of the last commit formed.
+    pub last_commit: CommitIndex,
+    /// Blocks at or below this round are collected.
+    pub gc_round: Round,
+    /// Blocks in the DAG.
+    pub dag_blocks: usize,
+    /// Blocks in the waiting room.
+    pub waiting_blocks: usize,
+    /// Their signed bytes.
+    pub waiting_bytes: u64,
+    /// Ancestors that waiting blocks miss.
+    pub missing_blocks: usize,
+    /// Transactions in the pool, proposed ones included.
+    pub pooled_transactions: usize,
+    /// Their counted bytes.
+    pub pooled_bytes: u64,
+    /// Highest accepted round by authority.
+    pub accepted_rounds: Vec<Round>,
+    /// Own blocks that were made without a leader of the previous round.
+    pub leader_timeouts_total: u64,
+    /// Leader slots skipped since the start.
+    pub skipped_leaders_total: u64,
+    /// Second blocks of a slot seen since the start.
+    pub equivocations_total: u64,
+    /// Whether the machine has stopped proposing.
+    pub halted: bool,
+}
+
+/// Effects of one input, gathered so that everything that must be durable goes in one batch, ahead of what waits for it.
+#[derive(Debug, Default)]
+struct Outbox {
+    immediate: Vec<Effect>,
+    own_block: Option<VerifiedBlock>,
+    commits: Vec<CommittedSubDag>,
+}
+
+impl Consensus {
+    /// Takes up where the store ends: rebuilds the DAG above the GC round, gives the proposer its own last block, and runs
+    /// the commit rule at once over what was recovered, without waiting for a new block (L01, L02).
+    ///
+    /// # Errors
+    /// If the store contradicts itself, belongs to another node, or is older than what this node may have sent.
+    pub fn recover(
+        genesis: Arc<Genesis>,
+        params: Params,
+        signer: Signer,
+        log: RecoveredLog,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Effect>), RecoverError> {
+        let committee = genesis.committee();
+        let own = committee
+            .index_of(&signer.public_key())
+            .ok_or(RecoverError::NotInCommittee { epoch: committee.epoch() })?;
+        recovery::check_commits(&log.commits)?;
+        recovery::check_guard(&log, own, committee.epoch())?;
+
+        let linearizer = Linearizer::recover(genesis.clone(), &log.commits);
+        let dag = recovery::rebuild_dag(genesis.clone(), linearizer.gc_round(), log.blocks)?;
+        recovery::check_own_last(&dag, log.own_last.as_ref())?;
+        let committer = Committer::new(genesis.clone());
+        let last_leader = log.commits.last().and_then(|(commit, _)| commit.leaders.last());
+        let decided =
+            last_leader.and_then(|leader| committer.schedule().slot_of(leader.round, leader.author));
+        let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
+        let authorities = committee.size();
+
+        let mut machine = Self {
+            own,
+            signer,
+            max_rounds_ahead: params.max_rounds_ahead,
+            waiting: WaitingRoom::new(own, authorities, &params),
+            clock: ThresholdClock::new(&dag, now),
+            committer,
+            decided,
+            proposer: Proposer::new(&params, own_last, authorities),
+            pool: Pool::new(&params),
+            undecided: true,
+            unpersisted: Vec::new(),
+            uncommitted_work: BTreeSet::new(),
+            seen_rounds: dag.accepted_rounds().to_vec(),
+            woken: Round::GENESIS,
+            wake_sent: Round::GENESIS,
+            halted: false,
+            skipped_leaders: 0,
+            equivocations: 0,
+            genesis,
+            dag,
+            linearizer,
+        };
+        machine.recover_work();
+        let mut outbox = Outbox::default();
+        machine.advance(now, &mut outbox);
+        let effects = machine.release(outbox);
+        Ok((machine, effects))
+    }
+
+    /// Takes an input and answers with what is to be done, in order. Never fails: what is wrong with an input is reported
+    /// as an effect.
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
+        let mut outbox = Outbox::default();
+        match input {
+            Input::Blocks { from, source, blocks } => {
+                for block in blocks {
+                    self.receive(now, from, source, block, &mut outbox);
+                }
+            }
+            Input::Transactions { ticket, transactions } => self.submit(ticket, transactions, &mut outbox),
+            Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round())),
+            Input::Tick => {}
+            Input::Halt => self.halted = true,
+        }
+        self.advance(now, &mut outbox);
+        let fetches = self.waiting.due_fetches(now);
+        outbox.immediate.extend(fetches.into_iter().map(|(peer, blocks)| Effect::Fetch { peer, blocks }));
+        self.release(outbox)
+    }
+
+    /// When [`Input::Tick`] is due, if nothing comes in before.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let proposal = match self.readiness(Timestamp::default()) {
+            Readiness::At(at) => Some(at),
+            Readiness::Now(_) => Some(Timestamp::default()),
+            Readiness::Blocked => None,
+        };
+        proposal.into_iter().chain(self.waiting.next_deadline()).min()
+    }
+
+    /// Place of this authority in the committee.
+    pub const fn own_index(&self) -> AuthorityIndex {
+        self.own
+    }
+
+    /// What the machine shows of itself.
+    pub fn status(&self) -> CoreStatus {
+        CoreStatus {
+            round: self.clock.round(),
+            proposed_round: self.proposer.last().round(),
+            last_committed_round: self.linearizer.last_leader_round(),
+            last_commit: self.linearizer.last_commit(),
+            gc_round: self.linearizer.gc_round(),
+            dag_blocks: self.dag.len(),
+            waiting_blocks: self.waiting.len(),
+            waiting_bytes: self.waiting.bytes(),
+            missing_blocks: self.waiting.missing_len(),
+            pooled_transactions: self.pool.len(),
+            pooled_bytes: self.pool.bytes(),
+            accepted_rounds: self.dag.accepted_rounds().to_vec(),
+            leader_timeouts_total: self.proposer.leader_timeouts(),
+            skipped_leaders_total: self.skipped_leaders,
+            equivocations_total: self.equivocations,
+            halted: self.halted,
+        }
+    }
+
+    /// Marks recovered blocks whose transactions are not committed: they keep the proposer awake, and own ones are held by
+    /// the pool until they are.
+    fn recover_work(&mut self) {
+        let mut round = self.dag.gc_round().next();
+        while round <= self.dag.highest_round() {
+            for block in self.dag.round(round) {
+                let reference = block.reference();
+                if block.block().transactions.is_empty() || self.linearizer.is_committed(&reference) {
+                    continue;
+                }
+                self.uncommitted_work.insert(reference);
+                if reference.author == self.own {
+                    self.pool.recover(round, &block.block().transactions);
+                }
+            }
+            round = round.next();
+        }
+    }
+
+    fn submit(&mut self, ticket: Ticket, transactions: Vec<Transaction>, outbox: &mut Outbox) {
+        let outcome = if self.halted { SubmitOutcome::NotProposing } else { self.pool.submit(transactions) };
+        outbox.immediate.push(Effect::Answer { ticket, outcome });
+    }
+
+    /// Judges one block from a peer: forgotten, refused, kept waiting, or accepted.
+    fn receive(
+        &mut self,
+        now: Timestamp,
+        from: AuthorityIndex,
+        source: BlockSource,
+        block: VerifiedBlock,
+        outbox: &mut Outbox,
+    ) {
+        let reference = block.reference();
+        if self.dag.is_present(&reference) || self.waiting.contains(&reference) {
+            return;
+        }
+        let wanted = self.waiting.is_wanted(&reference);
+        if source == BlockSource::Fetched && !wanted {
+            outbox.report(PeerFault::Unrequested { from, block: reference });
+            return;
+        }
+        if let Some(seen) = self.seen_rounds.get_mut(reference.author.as_usize()) {
+            *seen = reference.round.max(*seen);
+        }
+        let limit = self.clock.round().plus(self.max_rounds_ahead);
+        if reference.round > limit {
+            outbox.report(PeerFault::TooFarAhead { from, block: reference, limit });
+            return;
+        }
+        if let Some(first) = self.twin_of(&reference) {
+            self.equivocations = self.equivocations.saturating_add(1);
+            outbox.report(PeerFault::Equivocation { slot: reference.slot(), first, second: reference });
+            if !wanted {
+                return;
+            }
+        }
+        let missing: BTreeSet<_> =
+            block.ancestors().iter().filter(|ancestor| !self.dag.is_present(ancestor)).copied().collect();
+        if missing.is_empty() {
+            self.accept(now, block);
+        } else if let Some(dropped) = self.waiting.add(now, from, block, missing) {
+            outbox.report(PeerFault::WaitingRoomFull { from, block: dropped });
+        }
+    }
+
+    fn twin_of(&self, reference: &BlockRef) -> Option<BlockRef> {
+        let held = self.dag.slot(reference.slot()).first().map(VerifiedBlock::reference);
+        held.or_else(|| self.waiting.twin_of(reference))
+    }
+
+    /// Takes a block whose ancestors are present into the DAG, and then every block that waited for it.
+    fn accept(&mut self, now: Timestamp, block: VerifiedBlock) {
+        let mut ready = vec![block];
+        while let Some(block) = ready.pop() {
+            let reference = block.reference();
+            if !self.dag.insert(block.clone()) {
+                continue;
+            }
+            if !block.block().transactions.is_empty() {
+                self.uncommitted_work.insert(reference);
+            }
+            self.undecided = true;
+            self.unpersisted.push(block);
+            self.clock.observe(&self.dag, reference.round, now);
+            ready.extend(self.waiting.resolve(&reference));
+        }
+    }
+
+    /// Commits what is decided, then proposes if it is time: at most one own block an input, so that every call ends.
+    fn advance(&mut self, now: Timestamp, outbox: &mut Outbox) {
+        self.commit(now, outbox);
+        self.proposer.update_idle(now, self.clock, self.has_work());
+        if let Readiness::Now(round) = self.readiness(now) {
+            self.propose(now, round, outbox);
+            self.commit(now, outbox);
+            self.proposer.update_idle(now, self.clock, self.has_work());
+        }
+        self.send_wake(outbox);
+    }
+
+    /// Runs the commit rule until it decides nothing more: a closing commit collects blocks, which frees waiting ones,
+    /// which may decide further slots.
+    fn commit(&mut self, now: Timestamp, outbox: &mut Outbox) {
+        while std::mem::take(&mut self.undecided) {
+            for leader in self.committer.decide(&self.dag, self.decided) {
+                self.decided = Some(leader.slot);
+                match leader.decision {
+                    Decision::Skip => self.skipped_leaders = self.skipped_leaders.saturating_add(1),
+                    Decision::Commit(block) => {
+                        let commits = self.linearizer.commit_leader(&self.dag, &block);
+                        self.note_committed(&commits);
+                        outbox.commits.extend(commits);
+                    }
+                }
+            }
+            self.collect(now);
+        }
+    }
+
+    fn note_committed(&mut self, commits: &[CommittedSubDag]) {
+        for sub_dag in commits {
+            for reference in &sub_dag.commit.blocks {
+                self.uncommitted_work.remove(reference);
+            }
+            for transaction in sub_dag.transactions() {
+                self.pool.committed(transaction.digest());
+            }
+        }
+    }
+
+    /// Forgets everything at or below the linearizer's GC round.
+    fn collect(&mut self, now: Timestamp) {
+        let gc_round = self.linearizer.gc_round();
+        if gc_round <= self.dag.gc_round() {
+            return;
+        }
+        self.dag.collect(gc_round);
+        self.pool.collect(gc_round);
+        self.uncommitted_work.retain(|reference| reference.round > gc_round);
+        for block in self.waiting.collect(gc_round) {
+            self.accept(now, block);
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.pool.has_queued() || !self.uncommitted_work.is_empty() || self.woken >= self.clock.round()
+    }
+
+    fn readiness(&self, now: Timestamp) -> Readiness {
+        if self.halted || self.lags() {
+            return Readiness::Blocked;
+        }
+        self.proposer.readiness(now, &self.dag, self.clock, self.committer.schedule())
+    }
+
+    /// Whether blocks of more than a third of the stake are seen far ahead of the clock: an honest authority is there, and
+    /// own blocks down here would help nobody (L05).
+    fn lags(&self) -> bool {
+        let committee = self.genesis.committee();
+        let ahead = self.clock.round().plus(self.genesis.parameters().gc_depth / 4);
+        let stake = committee.indexes().zip(&self.seen_rounds).filter(|(_, seen)| **seen > ahead);
+        stake.fold(Stake::ZERO, |sum, (authority, _)| sum.plus(committee.stake(authority)))
+            >= committee.validity_threshold()
+    }
+
+    fn propose(&mut self, now: Timestamp, round: Round, outbox: &mut Outbox) {
+        let parameters = self.genesis.parameters();
+        let max_transactions = usize::try_from(parameters.max_block_transactions).unwrap_or(usize::MAX);
+        let max_bytes = parameters.max_block_bytes.saturating_sub(BLOCK_OVERHEAD_BYTES);
+        let block = Block {
+            chain_id: self.genesis.chain_id(),
+            epoch: self.genesis.committee().epoch(),
+            round,
+            author: self.own,
+            timestamp: now.max(self.proposer.last().block().timestamp),
+            ancestors: self.proposer.ancestors(round, &self.dag),
+            transactions: self.pool.propose(round, max_transactions, max_bytes),
+            commit_votes: Vec::new(),
+            executed_roots: Vec::new(),
+            epoch_vote: None,
+        };
+        let block = block.sign(&self.signer);
+        self.proposer.proposed(now, &block, &self.dag, self.committer.schedule());
+        self.accept(now, block.clone());
+        outbox.own_block = Some(block);
+    }
+
+    /// Wakes peers when own transactions wait behind a round that has been proposed in already.
+    fn send_wake(&mut self, outbox: &mut Outbox) {
+        let proposed = self.proposer.last().round();
+        let waits = self.pool.has_queued() && proposed == self.clock.round() && !self.halted;
+        if waits && self.wake_sent < proposed && self.genesis.committee().size() > 1 {
+            self.wake_sent = proposed;
+            outbox.immediate.push(Effect::SendWake { round: proposed });
+        }
+    }
+
+    /// Orders the effects: what needs no disk, then one batch of all that must be durable, then what waited for it.
+    fn release(&mut self, outbox: Outbox) -> Vec<Effect> {
+        let Outbox { immediate: mut effects, own_block, commits } = outbox;
+        if own_block.is_none() && commits.is_empty() && self.unpersisted.len() < MAX_UNPERSISTED_BLOCKS {
+            return effects;
+        }
+        effects.push(Effect::Persist(WriteBatch {
+            blocks: std::mem::take(&mut self.unpersisted),
+            commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
+            progress: Progress {
+                epoch: self.genesis.committee().epoch(),
+                last_commit: self.linearizer.last_commit(),
+                gc_round: self.linearizer.gc_round(),
+                own_round: self.proposer.last().round(),
+                last_committed_rounds: self.linearizer.committed_rounds().to_vec(),
+            },
+        }));
+        if let Some(block) = own_block {
+            effects.push(Effect::Guard { epoch: block.block().epoch, round: block.round() });
+            effects.push(Effect::Broadcast(block));
+        }
+        effects.extend(commits.into_iter().map(Effect::Deliver));
+        effects
+    }
+}
+
+impl Outbox {
+    fn report(&mut self, fault: PeerFault) {
+        self.immediate.push(Effect::Report(fault));
+    }
+}

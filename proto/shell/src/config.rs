@@ -111,7 +111,8 @@ impl Problems {
 }
 
 /// Reads the TOML file at `path`; an environment variable `PREFIX_A__B` replaces key `b` of section `a`, for
-/// `env_prefix` `PREFIX`. Names in variables are read in lower case, values as in TOML, bare text as a string.
+/// `env_prefix` `PREFIX`. Names in variables are read in lower case; values as in TOML, bare text as a string (so a string
+/// that looks like a number is quoted: `PREFIX_NAME='"7"'`).
 ///
 /// With `deny_unknown_fields` every variable that starts with the prefix must name a field. So the prefix must be one
 /// that nothing else uses: Kubernetes sets `CONSENSUS_SVC_PORT` and more for a service `consensus-svc`.

@@ -6,6 +6,7 @@
 //!   not: it ends before the device cache, so every sync ends in `fdatasync` on the log file.
 //! - A value comes back as it was written or as [`ReadError::Damaged`]; each carries a BLAKE3 checksum over its key and
 //!   bytes.
+//! - A log that lost confirmed batches is refused with [`OpenError::Cut`]; sled alone would open it.
 //! - Durability is in order: a batch is durable only if all batches submitted to the writer before it are.
 //! - One process has the database; a second one is refused with [`OpenError::Locked`].
 //!
@@ -31,6 +32,7 @@ mod batch;
 mod error;
 mod layout;
 mod lock;
+mod mark;
 mod open;
 mod scan;
 mod store;

@@ -1,4 +1,4 @@
-//! The catalogue: every metric is declared once, in [`catalogue`], and so has one name, unit, kind and description.
+//! The catalogue: every metric is declared once, in one table ([`CONSENSUS`], [`EXECUTOR`]), and so has one name, unit, kind and description.
 //!
 //! Names are those of OpenTelemetry (dotted); the scrape shows them with underscores, the unit and `_total` for counters:
 //! `metanode.consensus.blocks.accepted` is `metanode_consensus_blocks_accepted_total`. Labels are small closed enums of

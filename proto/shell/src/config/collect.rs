@@ -23,12 +23,14 @@ pub(super) fn extract<T: DeserializeOwned>(settings: &Figment, env_prefix: &str)
     };
     let mut root = match settings.extract::<Dict>() {
         Ok(dict) => Value::from(dict),
-        Err(syntax) => return Err(syntax.into_iter().map(|error| problem(&error, env_prefix)).collect()),
+        Err(syntax) => {
+            return Err(syntax.into_iter().map(|error| problem(settings, &error, env_prefix)).collect());
+        }
     };
     let mut problems = Vec::new();
     loop {
         // The chain holds the newest first; only the first is about the present copy.
-        problems.extend(error.clone().into_iter().map(|error| problem(&error, env_prefix)));
+        problems.extend(error.clone().into_iter().map(|error| problem(settings, &error, env_prefix)));
         if problems.len() >= MOST_PROBLEMS {
             return Err(problems);
         }
@@ -105,7 +107,7 @@ fn field_path(error: &Error) -> Vec<String> {
     path
 }
 
-fn problem(error: &Error, env_prefix: &str) -> Problem {
+fn problem(settings: &Figment, error: &Error, env_prefix: &str) -> Problem {
     let path = field_path(error);
     let mut message = match &error.kind {
         Kind::MissingField(_) => "is missing".to_owned(),
@@ -113,7 +115,8 @@ fn problem(error: &Error, env_prefix: &str) -> Problem {
         Kind::UnknownField(_, known) => format!("unknown key; known here: {}", known.join(", ")),
         kind => kind.to_string(),
     };
-    if error.metadata.as_ref().is_some_and(|source| source.name.contains("environment")) {
+    let source = settings.find_metadata(&path.join("."));
+    if source.is_some_and(|source| source.name.contains("environment")) {
         message.push_str(&format!(
             " (from environment variable {env_prefix}{})",
             path.join("__").to_uppercase()

@@ -137,3 +137,41 @@ fn problems_are_numbered_with_their_fields() {
 fn no_problem_is_no_error() {
     assert!(Problems::default().finish(Path::new("a.toml")).is_ok());
 }
+
+/// A test of variables runs itself in a child process: the environment of this one is shared by all tests.
+fn rerun_with(test: &str, variables: &[(&str, &str)]) {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", &format!("config::tests::{test}")]).envs(variables.iter().copied());
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn a_variable_replaces_a_key() {
+    if std::env::var_os("METANODE_REPLACE_STREAM__WINDOW").is_none() {
+        let variables = [
+            ("METANODE_REPLACE_STREAM__WINDOW", "9"),
+            ("METANODE_REPLACE_NAME", "'7'"),
+            ("METANODE_REPLACE_STREAM__LISTEN", "[::1]:81"),
+        ];
+        return rerun_with("a_variable_replaces_a_key", &variables);
+    }
+    let (_folder, path) = write("name = 'a'\n[stream]\nwindow = 8\nlisten = '127.0.0.1:80'\n");
+    let settings: Settings = load(&path, "METANODE_REPLACE").unwrap();
+    assert_eq!((settings.name.as_str(), settings.stream.window), ("7", 9));
+    assert_eq!(settings.stream.listen.to_string(), "[::1]:81");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    if std::env::var_os("METANODE_WRONG_STREAM__WINDOW").is_none() {
+        let variables = [("METANODE_WRONG_STREAM__WINDOW", "lots"), ("METANODE_WRONG_STREAM__WINDWO", "9")];
+        return rerun_with("a_wrong_variable_is_named", &variables);
+    }
+    let (_folder, path) = write("name = 'a'\n[stream]\nwindow = 8\nlisten = '127.0.0.1:80'\n");
+    let text = load::<Settings>(&path, "METANODE_WRONG").unwrap_err().to_string();
+    assert!(text.contains("2 mistakes"), "{text}");
+    assert!(text.contains("from environment variable METANODE_WRONG_STREAM__WINDOW)"), "{text}");
+    assert!(text.contains("from environment variable METANODE_WRONG_STREAM__WINDWO)"), "{text}");
+}

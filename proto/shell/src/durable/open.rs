@@ -1,6 +1,11 @@
 //! Opening a store: lock, sled with the settings that were measured to survive power loss, version stamp.
 
-use super::{OpenError, Store, layout, lock, lock::FolderLock, store::SCHEMA_VERSION};
+use super::{
+    OpenError, Store, layout,
+    lock::{self, FolderLock},
+    mark::Mark,
+    store::{Files, SCHEMA_VERSION},
+};
 use crate::{file, panic_text::panic_text};
 use std::{
     fs::{self, File},
@@ -38,7 +43,7 @@ impl Store {
     /// the database is large; call it before the runtime starts or on a blocking thread.
     ///
     /// # Errors
-    /// [`OpenError`]; the files are left as they were. A panic inside sled is caught and becomes
+    /// [`OpenError`]; nothing is repaired, though sled itself cuts a torn end. A panic inside sled is caught and becomes
     /// [`OpenError::Damaged`].
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
@@ -52,9 +57,15 @@ impl Store {
         let db = open_sled(path, options)?;
         sync_files(path).map_err(io)?;
         let log = File::open(&log_path).map_err(|source| OpenError::Io { path: log_path, source })?;
-        let store = Self::new(db, log, path.join("blobs"), lock);
-        store.check().map_err(|source| OpenError::Prepare { path: path.to_owned(), source })?;
-        check_version(&store, path)?;
+        let (mark, confirmed) = Mark::open(path).map_err(io)?;
+        let found = check_stamps(&db, path, confirmed)?;
+        let store =
+            Self::new(db, Files { log, blobs: path.join("blobs"), mark, lock }, found.unwrap_or_default());
+        let prepared = match found {
+            Some(_) => store.check(),
+            None => store.stamp_version(),
+        };
+        prepared.map_err(|source| OpenError::Prepare { path: path.to_owned(), source })?;
         Ok(store)
     }
 }
@@ -86,20 +97,29 @@ fn sync_files(folder: &Path) -> io::Result<()> {
     file::sync_directory(folder)
 }
 
-/// Stamps a new database, refuses one of another version.
-fn check_version(store: &Store, path: &Path) -> Result<(), OpenError> {
+/// Checks what an existing database says about itself: the number of its last batch, or `None` if it is new.
+fn check_stamps(db: &sled::Db, path: &Path, confirmed: u64) -> Result<Option<u64>, OpenError> {
     let path: PathBuf = path.to_owned();
-    let damaged = |reason: String| OpenError::Damaged { path: path.clone(), reason };
-    let stamp = store.db().get(layout::VERSION_KEY).map_err(|error| damaged(error.to_string()))?;
-    let Some(stamp) = stamp else {
-        if !store.db().is_empty() {
-            return Err(damaged("entries without a version stamp".to_owned()));
+    let version = read_stamp(db, layout::VERSION_KEY, &path)?.map(u32::from_be_bytes);
+    let sequence = read_stamp(db, layout::SEQUENCE_KEY, &path)?.map(u64::from_be_bytes);
+    match version {
+        Some(found) if found != SCHEMA_VERSION => {
+            return Err(OpenError::Version { path, found, expected: SCHEMA_VERSION });
         }
-        return store.stamp_version().map_err(|source| OpenError::Prepare { path: path.clone(), source });
-    };
-    let found = stamp.as_ref().try_into().map(u32::from_be_bytes);
-    match found.map_err(|_| damaged(format!("version stamp of {} bytes", stamp.len())))? {
-        SCHEMA_VERSION => Ok(()),
-        found => Err(OpenError::Version { path, found, expected: SCHEMA_VERSION }),
+        None if !db.is_empty() => {
+            return Err(OpenError::Damaged { path, reason: "entries without a version stamp".to_owned() });
+        }
+        _ => {}
     }
+    match sequence.unwrap_or_default() {
+        found if found < confirmed => Err(OpenError::Cut { path, confirmed, found }),
+        found => Ok(version.map(|_| found)),
+    }
+}
+
+fn read_stamp<const N: usize>(db: &sled::Db, key: &[u8], path: &Path) -> Result<Option<[u8; N]>, OpenError> {
+    let damaged = |reason| OpenError::Damaged { path: path.to_owned(), reason };
+    let Some(stamp) = db.get(key).map_err(|error| damaged(error.to_string()))? else { return Ok(None) };
+    let bytes = stamp.as_ref().try_into();
+    bytes.map(Some).map_err(|_| damaged(format!("a stamp of {} bytes instead of {N}", stamp.len())))
 }

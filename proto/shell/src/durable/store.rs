@@ -4,12 +4,13 @@ use super::{
     Entry, ReadError, Scan, StoreError, WriteBatch,
     layout::{self, Head, PART_BYTES},
     lock::FolderLock,
+    mark::Mark,
 };
 use std::{
     fs::{self, File},
     path::PathBuf,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -23,28 +24,36 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug)]
 pub struct Store {
     db: sled::Db,
-    /// Own handle on sled's log, for syncs down to the device.
-    log: File,
-    blobs: PathBuf,
-    /// Held while a batch is applied: which parts a batch replaces is read before it is written.
-    applying: Mutex<()>,
+    /// Number of the last batch that was applied. Held while a batch is applied: which parts a batch replaces is read
+    /// before it is written.
+    sequence: Mutex<u64>,
     syncs: AtomicU64,
     /// Last, so that sled is closed before the next process may open it.
-    _lock: FolderLock,
+    files: Files,
+}
+
+/// What a store holds beside sled.
+#[derive(Debug)]
+pub(crate) struct Files {
+    /// Own handle on sled's log, for syncs down to the device.
+    pub(crate) log: File,
+    /// Folder of blob files, to stay empty.
+    pub(crate) blobs: PathBuf,
+    pub(crate) mark: Mark,
+    #[expect(dead_code, reason = "held for as long as the store is open")]
+    pub(crate) lock: FolderLock,
 }
 
 impl Store {
-    pub(crate) fn new(db: sled::Db, log: File, blobs: PathBuf, lock: FolderLock) -> Self {
-        Self { db, log, blobs, applying: Mutex::new(()), syncs: AtomicU64::new(0), _lock: lock }
+    pub(crate) fn new(db: sled::Db, files: Files, sequence: u64) -> Self {
+        Self { db, sequence: Mutex::new(sequence), syncs: AtomicU64::new(0), files }
     }
 
-    pub(crate) fn db(&self) -> &sled::Db {
-        &self.db
-    }
-
+    /// Makes a database out of an empty log.
     pub(crate) fn stamp_version(&self) -> Result<(), StoreError> {
-        let stamp = SCHEMA_VERSION.to_be_bytes();
-        self.db.insert(layout::VERSION_KEY, &stamp).map_err(|source| StoreError::Apply { source })?;
+        let mut stamps = sled::Batch::default();
+        stamps.insert(layout::VERSION_KEY, &SCHEMA_VERSION.to_be_bytes());
+        self.apply_numbered(&mut self.lock_sequence(), stamps)?;
         self.sync()
     }
 
@@ -82,7 +91,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Apply`], [`StoreError::ValueTooLarge`]; nothing of the batch is then to be relied on.
     pub fn apply(&self, batch: &WriteBatch) -> Result<(), StoreError> {
-        let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sequence = self.lock_sequence();
         let mut writes = sled::Batch::default();
         for (key, value) in batch.operations() {
             let new_parts = match value {
@@ -96,7 +105,7 @@ impl Store {
                 writes.remove(layout::part_key(key, number));
             }
         }
-        self.db.apply_batch(writes).map_err(|source| StoreError::Apply { source })
+        self.apply_numbered(&mut sequence, writes)
     }
 
     /// Makes all applied batches durable: flush, then `fdatasync` on the log.
@@ -104,10 +113,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; what was applied since the last success is then not known to be durable, and writing must end.
     pub fn sync(&self) -> Result<(), StoreError> {
+        let sequence = *self.lock_sequence();
         self.db.flush().map_err(|source| StoreError::Flush { source })?;
-        self.log.sync_data().map_err(|source| StoreError::Sync { source })?;
+        self.files.log.sync_data().map_err(|source| StoreError::Sync { source })?;
+        self.check()?;
+        self.files.mark.write(sequence).map_err(|source| StoreError::Mark { source })?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.check()
+        Ok(())
     }
 
     /// Syncs that succeeded since the store was opened.
@@ -128,12 +140,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::BlobFile`], [`StoreError::BlobFolder`].
     pub fn check(&self) -> Result<(), StoreError> {
-        let mut files = fs::read_dir(&self.blobs).map_err(|source| StoreError::BlobFolder { source })?;
+        let mut files =
+            fs::read_dir(&self.files.blobs).map_err(|source| StoreError::BlobFolder { source })?;
         match files.next() {
             None => Ok(()),
             Some(Ok(file)) => Err(StoreError::BlobFile { path: file.path() }),
             Some(Err(source)) => Err(StoreError::BlobFolder { source }),
         }
+    }
+
+    fn lock_sequence(&self) -> MutexGuard<'_, u64> {
+        // The number is set after the batch is applied, so a panic in between leaves it as it was.
+        self.sequence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a batch its number and applies it.
+    fn apply_numbered(&self, sequence: &mut u64, mut writes: sled::Batch) -> Result<(), StoreError> {
+        let next = sequence.saturating_add(1);
+        writes.insert(layout::SEQUENCE_KEY, &next.to_be_bytes());
+        self.db.apply_batch(writes).map_err(|source| StoreError::Apply { source })?;
+        *sequence = next;
+        Ok(())
     }
 
     /// The checked value behind a stored entry; `None` if the key was removed while its parts were read.

@@ -102,4 +102,22 @@ mod tests {
         stop.cancel();
         serving.await.unwrap().unwrap();
     }
+
+    #[tokio::test]
+    async fn a_channel_reaches_a_unix_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("executor.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let stop = CancellationToken::new();
+        let routes = server().add_service(health().await.1);
+        let connections = tokio_stream::wrappers::UnixListenerStream::new(listener);
+        let serving =
+            tokio::spawn(routes.serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned()));
+        let mut client = HealthClient::new(channel(&format!("unix:{}", path.display())).unwrap());
+        let answer = client.check(HealthCheckRequest { service: String::new() }).await.unwrap();
+        assert_eq!(answer.into_inner().status(), Wire::NotServing);
+        drop(client);
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+    }
 }

@@ -1,0 +1,106 @@
+//! What a restart takes from the log: the newest commits, the blocks above the GC round, the
+//! own last block.
+//!
+//! The cost follows `gc_depth`, not history. The refs committed above the GC round, the timestamp and the last leader
+//! are not stored beside the commits, since they follow from them.
+
+use consensus_core::{
+    AuthorityIndex, Commit, CommitDigest, CommitIndex, Epoch, Progress, RecoveredLog, Round, VerifiedBlock,
+};
+
+use super::{
+    error::{Entry, LogError},
+    keys,
+    log::{self, CommitLog},
+};
+
+impl CommitLog {
+    /// Reads what the machine is recovered from. `own` is this authority's place, `gc_depth` that of the genesis,
+    /// `guard` what the signing guard holds.
+    ///
+    /// The commits reach back from the last one to the first whose last leader's round is at or below the GC round,
+    /// inclusive, within the epoch; the blocks are all those above the GC round.
+    ///
+    /// # Errors
+    /// [`LogError`]: nothing is recovered from a log that cannot be read whole.
+    pub fn recover(
+        &self,
+        own: AuthorityIndex,
+        gc_depth: u64,
+        guard: Option<(Epoch, Round)>,
+    ) -> Result<RecoveredLog, LogError> {
+        let progress = self.progress()?;
+        self.check_last(progress.as_ref())?;
+        let Some(progress) = progress else {
+            return Ok(RecoveredLog { guard, ..RecoveredLog::default() });
+        };
+        let commits = self.newest_commits(progress.last_commit, gc_depth)?;
+        let last_leader = commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
+        let blocks = self.blocks_above(progress.epoch, last_leader.minus(gc_depth))?;
+        let own_last = self.latest_block_by(progress.epoch, own, Round::new(u64::MAX))?;
+        let own_round = own_last.as_ref().map_or(Round::GENESIS, VerifiedBlock::round);
+        if own_round < progress.own_round {
+            let reason = format!("own ones end at round {own_round}, the record says {}", progress.own_round);
+            return Err(Entry::Blocks.damaged(reason));
+        }
+        Ok(RecoveredLog { commits, blocks, own_last, guard })
+    }
+
+    /// Progress and commits are written together, so they end at the same index.
+    fn check_last(&self, progress: Option<&Progress>) -> Result<(), LogError> {
+        let stored = self.store.last_with_prefix(keys::COMMITS).map_err(Entry::Commits.unreadable())?;
+        let stored = match stored {
+            None => CommitIndex::NONE,
+            Some((key, _)) => {
+                keys::parse_commit(&key).ok_or_else(|| Entry::Commits.damaged("a key is malformed"))?
+            }
+        };
+        let recorded = progress.map_or(CommitIndex::NONE, |progress| progress.last_commit);
+        if stored != recorded {
+            let reason = format!("they end at {stored}, the progress record at {recorded}");
+            return Err(Entry::Commits.damaged(reason));
+        }
+        Ok(())
+    }
+
+    fn newest_commits(
+        &self,
+        last: CommitIndex,
+        gc_depth: u64,
+    ) -> Result<Vec<(Commit, CommitDigest)>, LogError> {
+        let mut newest = Vec::new();
+        let mut end: Option<(Epoch, Round)> = None;
+        let mut index = last.get();
+        while index >= self.earliest_index().get() {
+            let index_now = CommitIndex::new(index);
+            let commit = self.commit(index_now)?.ok_or(LogError::MissingCommit { index: index_now, last })?;
+            let (epoch, gc_round) =
+                *end.get_or_insert((commit.epoch, commit.last_leader_round().minus(gc_depth)));
+            if commit.epoch != epoch {
+                break;
+            }
+            let reached = commit.last_leader_round() <= gc_round;
+            let digest = commit.digest();
+            newest.push((commit, digest));
+            if reached {
+                break;
+            }
+            index -= 1;
+        }
+        newest.reverse();
+        Ok(newest)
+    }
+
+    fn blocks_above(&self, epoch: Epoch, gc_round: Round) -> Result<Vec<VerifiedBlock>, LogError> {
+        let from = keys::blocks_from(epoch, gc_round.next());
+        let entries = self.store.scan_prefix(&keys::blocks_of(epoch), &from);
+        entries
+            .map(|entry| {
+                let (key, bytes) = entry.map_err(Entry::Blocks.unreadable())?;
+                let reference = keys::parse_block(&key)
+                    .ok_or_else(|| Entry::Blocks.damaged("a key of a block is malformed"))?;
+                log::decode_block(epoch, &reference, bytes)
+            })
+            .collect()
+    }
+}

@@ -1,5 +1,7 @@
 //! Keys, committees and genesis for tests.
 
+pub mod network;
+
 use crate::{
     committee::{Authority, Committee},
     crypto::Signer,

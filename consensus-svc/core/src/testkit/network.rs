@@ -1,0 +1,321 @@
+//! A small deterministic network of real machines in virtual time, for tests: every link takes the same delay, nothing is
+//! lost but what a stopped node would have received, and each node has a store that keeps what was persisted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    block::VerifiedBlock,
+    commit::{Commit, CommittedSubDag},
+    consensus::Consensus,
+    crypto::Signer,
+    effect::{Effect, PeerFault, SubmitOutcome, WriteBatch},
+    genesis::Genesis,
+    input::{BlockSource, Input, Ticket},
+    params::Params,
+    recovery::{RecoverError, RecoveredLog},
+    transaction::Transaction,
+    types::{AuthorityIndex, BlockRef, CommitDigest, Epoch, Round, Timestamp},
+};
+
+/// What a node keeps over a crash.
+#[derive(Clone, Debug, Default)]
+pub struct TestStore {
+    /// Persisted blocks.
+    pub blocks: BTreeMap<BlockRef, VerifiedBlock>,
+    /// Persisted commits, from index 1.
+    pub commits: Vec<(Commit, CommitDigest)>,
+    /// The signing guard.
+    pub guard: Option<(Epoch, Round)>,
+}
+
+impl TestStore {
+    /// Applies a batch.
+    pub fn persist(&mut self, batch: &WriteBatch) {
+        self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
+        self.commits.extend(batch.commits.iter().cloned());
+    }
+
+    /// What a restart reads.
+    pub fn recovered(&self, own: AuthorityIndex, gc_depth: u64) -> RecoveredLog {
+        let last_leader =
+            self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
+        let gc_round = last_leader.minus(gc_depth);
+        let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
+        let blocks = self.blocks.values().filter(|block| block.round() > gc_round).cloned().collect();
+        RecoveredLog { commits: self.commits.clone(), blocks, own_last, guard: self.guard }
+    }
+}
+
+/// One authority of the network.
+#[derive(Debug)]
+pub struct TestNode {
+    /// Running, or `None` while it is stopped.
+    pub machine: Option<Consensus>,
+    /// What it keeps.
+    pub store: TestStore,
+    /// Commits delivered by all its lives.
+    pub delivered: Vec<CommittedSubDag>,
+    /// Answers to its submissions.
+    pub answers: BTreeMap<Ticket, SubmitOutcome>,
+    /// Faults that it reported.
+    pub faults: Vec<PeerFault>,
+    /// Effects of its last input.
+    pub last_effects: Vec<Effect>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Input(AuthorityIndex, Input),
+    /// The peer asks `.1` for these blocks.
+    Question(AuthorityIndex, AuthorityIndex, Vec<BlockRef>),
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct TestNetwork {
+    genesis: Arc<Genesis>,
+    signers: Vec<Signer>,
+    params: Params,
+    link_delay: Duration,
+    now: Timestamp,
+    events: BTreeMap<(Timestamp, u64), Event>,
+    sent: u64,
+    nodes: Vec<TestNode>,
+    /// Pairs (from, to) whose messages are lost.
+    cut: BTreeSet<(AuthorityIndex, AuthorityIndex)>,
+}
+
+impl TestNetwork {
+    /// Starts every authority of a genesis with an empty store. Time starts at the genesis timestamp.
+    ///
+    /// # Panics
+    /// If a machine refuses an empty store.
+    pub fn start(genesis: Genesis, signers: Vec<Signer>, params: Params, link_delay: Duration) -> Self {
+        let now = genesis.timestamp();
+        let authorities: Vec<_> = genesis.committee().indexes().collect();
+        let nodes = authorities
+            .iter()
+            .map(|_| TestNode {
+                machine: None,
+                store: TestStore::default(),
+                delivered: Vec::new(),
+                answers: BTreeMap::new(),
+                faults: Vec::new(),
+                last_effects: Vec::new(),
+            })
+            .collect();
+        let mut network = Self {
+            genesis: Arc::new(genesis),
+            signers,
+            params,
+            link_delay,
+            now,
+            events: BTreeMap::new(),
+            sent: 0,
+            nodes,
+            cut: BTreeSet::new(),
+        };
+        for authority in authorities {
+            network.restart(authority).expect("an empty store is taken");
+        }
+        network
+    }
+
+    /// Virtual time.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The genesis in force.
+    pub const fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// An authority's node.
+    ///
+    /// # Panics
+    /// Outside the committee.
+    pub fn node(&self, authority: AuthorityIndex) -> &TestNode {
+        self.nodes.get(authority.as_usize()).expect("in the committee")
+    }
+
+    /// An authority's node, to change it.
+    ///
+    /// # Panics
+    /// Outside the committee.
+    pub fn node_mut(&mut self, authority: AuthorityIndex) -> &mut TestNode {
+        self.nodes.get_mut(authority.as_usize()).expect("in the committee")
+    }
+
+    /// Kills a node: what is not in its store is lost, and so is what is on the way to it.
+    pub fn crash(&mut self, authority: AuthorityIndex) {
+        self.node_mut(authority).machine = None;
+        self.events.retain(|_, event| match event {
+            Event::Input(to, _) | Event::Question(to, _, _) => *to != authority,
+        });
+    }
+
+    /// Starts a stopped node from its store; all running nodes resume their streams to it, and it to them.
+    ///
+    /// # Errors
+    /// What the machine says of the store.
+    pub fn restart(&mut self, authority: AuthorityIndex) -> Result<(), RecoverError> {
+        let gc_depth = self.genesis.parameters().gc_depth;
+        let log = self.node(authority).store.recovered(authority, gc_depth);
+        let signer = self.signers.get(authority.as_usize()).expect("a signer an authority").clone();
+        let (machine, effects) =
+            Consensus::recover(self.genesis.clone(), self.params.clone(), signer, log, self.now)?;
+        self.node_mut(authority).machine = Some(machine);
+        self.run_effects(authority, effects);
+        for peer in self.others(authority) {
+            self.resume_stream(peer, authority);
+            self.resume_stream(authority, peer);
+        }
+        Ok(())
+    }
+
+    /// Loses every message between two authorities from now on, both ways.
+    pub fn cut(&mut self, one: AuthorityIndex, other: AuthorityIndex) {
+        self.cut.extend([(one, other), (other, one)]);
+    }
+
+    /// Mends every cut; streams resume.
+    pub fn heal(&mut self) {
+        for (from, to) in std::mem::take(&mut self.cut) {
+            self.resume_stream(from, to);
+        }
+    }
+
+    /// Gives a node an input now.
+    pub fn input(&mut self, authority: AuthorityIndex, input: Input) {
+        let now = self.now;
+        let Some(machine) = self.node_mut(authority).machine.as_mut() else { return };
+        let effects = machine.handle(now, input);
+        self.run_effects(authority, effects);
+    }
+
+    /// Submits one transaction.
+    pub fn submit(&mut self, authority: AuthorityIndex, ticket: u64, bytes: &[u8]) {
+        let transactions = vec![Transaction::new(bytes::Bytes::copy_from_slice(bytes))];
+        self.input(authority, Input::Transactions { ticket: Ticket(ticket), transactions });
+    }
+
+    /// Runs for a virtual duration.
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now.plus(duration);
+        self.run_until(end, |_| false);
+        self.now = end;
+    }
+
+    /// Runs until a condition holds, for at most a virtual duration. False if it never held.
+    pub fn run_until_within(&mut self, duration: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now.plus(duration);
+        self.run_until(end, condition)
+    }
+
+    fn run_until(&mut self, end: Timestamp, condition: impl Fn(&Self) -> bool) -> bool {
+        while !condition(self) {
+            let deadline = self
+                .nodes
+                .iter()
+                .zip(self.genesis.committee().indexes())
+                .filter_map(|(node, authority)| {
+                    let machine = node.machine.as_ref()?;
+                    Some((machine.next_deadline()?.max(self.now), authority))
+                })
+                .min();
+            let event = self.events.first_key_value().map(|((at, _), _)| *at);
+            match (event, deadline) {
+                (Some(at), deadline) if at <= end && deadline.is_none_or(|(deadline, _)| at <= deadline) => {
+                    self.now = at.max(self.now);
+                    if let Some((_, event)) = self.events.pop_first() {
+                        self.run_event(event);
+                    }
+                }
+                (_, Some((at, authority))) if at <= end => {
+                    // A machine that could act at once still takes a millisecond: time always moves.
+                    self.now = at.max(self.now.plus(Duration::from_millis(1)));
+                    self.input(authority, Input::Tick);
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn run_event(&mut self, event: Event) {
+        match event {
+            Event::Input(authority, input) => self.input(authority, input),
+            Event::Question(asked, asker, wanted) => {
+                let store = &self.node(asked).store;
+                let blocks =
+                    wanted.iter().filter_map(|reference| store.blocks.get(reference).cloned()).collect();
+                self.send(asked, asker, Input::Blocks { from: asked, source: BlockSource::Fetched, blocks });
+            }
+        }
+    }
+
+    fn run_effects(&mut self, own: AuthorityIndex, effects: Vec<Effect>) {
+        self.node_mut(own).last_effects.clone_from(&effects);
+        for effect in effects {
+            match effect {
+                Effect::Persist(batch) => self.node_mut(own).store.persist(&batch),
+                Effect::Guard { epoch, round } => self.node_mut(own).store.guard = Some((epoch, round)),
+                Effect::Broadcast(block) => {
+                    for peer in self.others(own) {
+                        let blocks = vec![block.clone()];
+                        self.send(
+                            own,
+                            peer,
+                            Input::Blocks { from: own, source: BlockSource::Streamed, blocks },
+                        );
+                    }
+                }
+                Effect::SendWake { round } => {
+                    for peer in self.others(own) {
+                        self.send(own, peer, Input::Wake { from: own, round });
+                    }
+                }
+                Effect::Fetch { peer, blocks } => self.post(own, peer, Event::Question(peer, own, blocks)),
+                Effect::Deliver(sub_dag) => self.node_mut(own).delivered.push(sub_dag),
+                Effect::Answer { ticket, outcome } => {
+                    self.node_mut(own).answers.insert(ticket, outcome);
+                }
+                Effect::Report(fault) => self.node_mut(own).faults.push(fault),
+            }
+        }
+    }
+
+    fn resume_stream(&mut self, from: AuthorityIndex, to: AuthorityIndex) {
+        let Some(machine) = self.node(to).machine.as_ref() else { return };
+        if self.node(from).machine.is_none() {
+            return;
+        }
+        let accepted = machine.status().accepted_rounds.get(from.as_usize()).copied().unwrap_or_default();
+        let own_blocks = self.node(from).store.blocks.values().filter(|block| block.author() == from);
+        let blocks: Vec<_> = own_blocks.filter(|block| block.round() > accepted).cloned().collect();
+        for block in blocks {
+            self.send(from, to, Input::Blocks { from, source: BlockSource::Streamed, blocks: vec![block] });
+        }
+    }
+
+    fn send(&mut self, from: AuthorityIndex, to: AuthorityIndex, input: Input) {
+        self.post(from, to, Event::Input(to, input));
+    }
+
+    fn post(&mut self, from: AuthorityIndex, to: AuthorityIndex, event: Event) {
+        if self.cut.contains(&(from, to)) || self.node(to).machine.is_none() {
+            return;
+        }
+        self.sent = self.sent.saturating_add(1);
+        self.events.insert((self.now.plus(self.link_delay), self.sent), event);
+    }
+
+    fn others(&self, own: AuthorityIndex) -> Vec<AuthorityIndex> {
+        self.genesis.committee().indexes().filter(|authority| *authority != own).collect()
+    }
+}

@@ -39,7 +39,7 @@ fn assert_agreement(network: &TestNetwork, authorities: u16) {
 fn four_authorities_order_the_same_transactions_alike() {
     let mut network = network(4);
     for number in 0..40u64 {
-        network.submit(authority((number % 4) as u16), number, &number.to_be_bytes());
+        network.submit(authority(u16::try_from(number % 4).expect("small")), number, &number.to_be_bytes());
         network.run(Duration::from_millis(25));
     }
     let done = network.run_until_within(Duration::from_secs(5), |network| {
@@ -101,7 +101,7 @@ fn progress_goes_on_without_one_of_four() {
     let mut network = network(4);
     network.crash(authority(3));
     for number in 0..20u64 {
-        network.submit(authority((number % 3) as u16), number, &number.to_be_bytes());
+        network.submit(authority(u16::try_from(number % 3).expect("small")), number, &number.to_be_bytes());
         network.run(Duration::from_millis(50));
     }
     assert!(network.run_until_within(Duration::from_secs(20), |network| {
@@ -174,7 +174,7 @@ fn a_block_over_the_limit_of_a_commit_cannot_exist_and_large_groups_are_cut() {
     let (genesis, signers) = testkit::genesis_with(&[1; 4], parameters);
     let mut network = TestNetwork::start(genesis, signers, Params::default(), LINK);
     for number in 0..64u64 {
-        network.submit(authority((number % 4) as u16), number, &number.to_be_bytes());
+        network.submit(authority(u16::try_from(number % 4).expect("small")), number, &number.to_be_bytes());
     }
     assert!(network.run_until_within(Duration::from_secs(30), |network| {
         payloads(&network.node(authority(0)).delivered).len() == 64

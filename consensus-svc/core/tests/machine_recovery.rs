@@ -169,7 +169,7 @@ fn l07_each_authority_crashes_in_turn_under_load_and_nothing_stalls() {
         // What was submitted to the next victim must be in a durable block before it dies.
         assert!(
             network.run_until_within(Duration::from_secs(20), |network| {
-                (0..4).all(|index| committed(network, index) == number as usize)
+                (0..4).all(|index| committed(network, index) == usize::try_from(number).expect("small"))
             }),
             "turn {turn}"
         );

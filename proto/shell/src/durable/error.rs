@@ -22,18 +22,6 @@ pub enum OpenError {
         /// What sled said, or the panic that it ended in.
         reason: String,
     },
-    /// The log ends before what was confirmed as durable, by damage or by a partial copy. Removing the file `confirmed`
-    /// in the folder accepts the loss.
-    #[error("database {} ends at batch {found}, though batch {confirmed} was confirmed as durable; restore or rebuild \
-        it (removing {}/confirmed accepts the loss)", path.display(), path.display())]
-    Cut {
-        /// Folder of the database.
-        path: PathBuf,
-        /// Number of the last batch that was confirmed.
-        confirmed: u64,
-        /// Number of the last batch that is there; 0 for none.
-        found: u64,
-    },
     /// Written by another version of this software.
     #[error("database {} has schema version {found}, this program reads version {expected}", path.display())]
     Version {
@@ -115,13 +103,6 @@ pub enum StoreError {
     /// The device did not confirm.
     #[error("cannot sync the database to the device")]
     Sync {
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// What is durable cannot be noted.
-    #[error("cannot write the mark of the database")]
-    Mark {
         /// What the operating system said.
         #[source]
         source: io::Error,

@@ -6,7 +6,6 @@
 //! | `e` key | `1`, checksum (16 B), length of the value (u32, big-endian): a longer value, in parts |
 //! | `p` key number (u32, big-endian) | a part of 64 KiB, the last one shorter |
 //! | `m\|version` | schema version (u32, big-endian) |
-//! | `m\|sequence` | number of the last batch (u64, big-endian), written with every batch |
 //!
 //! The first byte keeps the three apart, so parts never show in a scan of entries. Two part keys are equal only for
 //! equal key and number: the number has a fixed length, so the length of the key is known from the length of the whole.
@@ -19,9 +18,6 @@ pub(crate) const PART_BYTES: usize = 64 << 10;
 
 /// Key of the version stamp.
 pub(crate) const VERSION_KEY: &[u8] = b"m|version";
-
-/// Key of the number of the last batch.
-pub(crate) const SEQUENCE_KEY: &[u8] = b"m|sequence";
 
 const ENTRY: u8 = b'e';
 const PART: u8 = b'p';

@@ -3,7 +3,6 @@
 use super::{
     OpenError, Store, layout,
     lock::{self, FolderLock},
-    mark::Mark,
     store::{Files, SCHEMA_VERSION},
 };
 use crate::{file, panic_text::panic_text};
@@ -11,7 +10,7 @@ use std::{
     fs::{self, File},
     io,
     panic::{self, AssertUnwindSafe},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -57,14 +56,9 @@ impl Store {
         let db = open_sled(path, options)?;
         sync_files(path).map_err(io)?;
         let log = File::open(&log_path).map_err(|source| OpenError::Io { path: log_path, source })?;
-        let (mark, confirmed) = Mark::open(path).map_err(io)?;
-        let found = check_stamps(&db, path, confirmed)?;
-        let store =
-            Self::new(db, Files { log, blobs: path.join("blobs"), mark, lock }, found.unwrap_or_default());
-        let prepared = match found {
-            Some(_) => store.check(),
-            None => store.stamp_version(),
-        };
+        let is_stamped = check_stamp(&db, path)?;
+        let store = Self::new(db, Files { log, blobs: path.join("blobs"), lock });
+        let prepared = if is_stamped { store.check() } else { store.stamp_version() };
         prepared.map_err(|source| OpenError::Prepare { path: path.to_owned(), source })?;
         Ok(store)
     }
@@ -97,29 +91,24 @@ fn sync_files(folder: &Path) -> io::Result<()> {
     file::sync_directory(folder)
 }
 
-/// Checks what an existing database says about itself: the number of its last batch, or `None` if it is new.
-fn check_stamps(db: &sled::Db, path: &Path, confirmed: u64) -> Result<Option<u64>, OpenError> {
-    let path: PathBuf = path.to_owned();
-    let version = read_stamp(db, layout::VERSION_KEY, &path)?.map(u32::from_be_bytes);
-    let sequence = read_stamp(db, layout::SEQUENCE_KEY, &path)?.map(u64::from_be_bytes);
-    match version {
-        Some(found) if found != SCHEMA_VERSION => {
-            return Err(OpenError::Version { path, found, expected: SCHEMA_VERSION });
-        }
-        None if !db.is_empty() => {
-            return Err(OpenError::Damaged { path, reason: "entries without a version stamp".to_owned() });
-        }
-        _ => {}
-    }
-    match sequence.unwrap_or_default() {
-        found if found < confirmed => Err(OpenError::Cut { path, confirmed, found }),
-        found => Ok(version.map(|_| found)),
+/// Checks the version stamp of an existing database. False if the database is new.
+fn check_stamp(db: &sled::Db, path: &Path) -> Result<bool, OpenError> {
+    let path = path.to_owned();
+    let Some(stamp) = db.get(layout::VERSION_KEY).map_err(|error| damaged(&path, error.to_string()))? else {
+        let is_new = db.is_empty();
+        return if is_new {
+            Ok(false)
+        } else {
+            Err(damaged(&path, "entries without a version stamp".to_owned()))
+        };
+    };
+    match stamp.as_ref().try_into().map(u32::from_be_bytes) {
+        Ok(SCHEMA_VERSION) => Ok(true),
+        Ok(found) => Err(OpenError::Version { path, found, expected: SCHEMA_VERSION }),
+        Err(_) => Err(damaged(&path, format!("a version stamp of {} bytes instead of 4", stamp.len()))),
     }
 }
 
-fn read_stamp<const N: usize>(db: &sled::Db, key: &[u8], path: &Path) -> Result<Option<[u8; N]>, OpenError> {
-    let damaged = |reason| OpenError::Damaged { path: path.to_owned(), reason };
-    let Some(stamp) = db.get(key).map_err(|error| damaged(error.to_string()))? else { return Ok(None) };
-    let bytes = stamp.as_ref().try_into();
-    bytes.map(Some).map_err(|_| damaged(format!("a stamp of {} bytes instead of {N}", stamp.len())))
+fn damaged(path: &Path, reason: String) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), reason }
 }

@@ -4,13 +4,12 @@ use super::{
     Entry, ReadError, Scan, StoreError, WriteBatch,
     layout::{self, Head, PART_BYTES},
     lock::FolderLock,
-    mark::Mark,
 };
 use std::{
     fs::{self, File},
     path::PathBuf,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,9 +23,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Debug)]
 pub struct Store {
     db: sled::Db,
-    /// Number of the last batch that was applied. Held while a batch is applied: which parts a batch replaces is read
-    /// before it is written.
-    sequence: Mutex<u64>,
+    /// Held while a batch is applied: which parts a batch replaces is read before it is written.
+    applying: Mutex<()>,
     syncs: AtomicU64,
     /// Last, so that sled is closed before the next process may open it.
     files: Files,
@@ -39,21 +37,20 @@ pub(crate) struct Files {
     pub(crate) log: File,
     /// Folder of blob files, to stay empty.
     pub(crate) blobs: PathBuf,
-    pub(crate) mark: Mark,
     #[expect(dead_code, reason = "held for as long as the store is open")]
     pub(crate) lock: FolderLock,
 }
 
 impl Store {
-    pub(crate) fn new(db: sled::Db, files: Files, sequence: u64) -> Self {
-        Self { db, sequence: Mutex::new(sequence), syncs: AtomicU64::new(0), files }
+    pub(crate) fn new(db: sled::Db, files: Files) -> Self {
+        Self { db, applying: Mutex::new(()), syncs: AtomicU64::new(0), files }
     }
 
     /// Makes a database out of an empty log.
     pub(crate) fn stamp_version(&self) -> Result<(), StoreError> {
         let mut stamps = sled::Batch::default();
         stamps.insert(layout::VERSION_KEY, &SCHEMA_VERSION.to_be_bytes());
-        self.apply_numbered(&mut self.lock_sequence(), stamps)?;
+        self.db.apply_batch(stamps).map_err(|source| StoreError::Apply { source })?;
         self.sync()
     }
 
@@ -91,7 +88,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Apply`], [`StoreError::ValueTooLarge`]; nothing of the batch is then to be relied on.
     pub fn apply(&self, batch: &WriteBatch) -> Result<(), StoreError> {
-        let mut sequence = self.lock_sequence();
+        let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writes = sled::Batch::default();
         for (key, value) in batch.operations() {
             let new_parts = match value {
@@ -105,7 +102,7 @@ impl Store {
                 writes.remove(layout::part_key(key, number));
             }
         }
-        self.apply_numbered(&mut sequence, writes)
+        self.db.apply_batch(writes).map_err(|source| StoreError::Apply { source })
     }
 
     /// Makes all applied batches durable: flush, then `fdatasync` on the log.
@@ -113,11 +110,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; what was applied since the last success is then not known to be durable, and writing must end.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let sequence = *self.lock_sequence();
         self.db.flush().map_err(|source| StoreError::Flush { source })?;
         self.files.log.sync_data().map_err(|source| StoreError::Sync { source })?;
         self.check()?;
-        self.files.mark.write(sequence).map_err(|source| StoreError::Mark { source })?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -147,20 +142,6 @@ impl Store {
             Some(Ok(file)) => Err(StoreError::BlobFile { path: file.path() }),
             Some(Err(source)) => Err(StoreError::BlobFolder { source }),
         }
-    }
-
-    fn lock_sequence(&self) -> MutexGuard<'_, u64> {
-        // The number is set after the batch is applied, so a panic in between leaves it as it was.
-        self.sequence.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives a batch its number and applies it.
-    fn apply_numbered(&self, sequence: &mut u64, mut writes: sled::Batch) -> Result<(), StoreError> {
-        let next = sequence.saturating_add(1);
-        writes.insert(layout::SEQUENCE_KEY, &next.to_be_bytes());
-        self.db.apply_batch(writes).map_err(|source| StoreError::Apply { source })?;
-        *sequence = next;
-        Ok(())
     }
 
     /// The checked value behind a stored entry; `None` if the key was removed while its parts were read.

@@ -115,7 +115,7 @@ pub enum PeerFault {
 /// What is made durable together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteBatch {
-    /// Blocks that were not durable before; closed under ancestors above the GC round. An own block, if any, is last.
+    /// Blocks that were not durable before, own ones among them; closed under ancestors above the GC round.
     pub blocks: Vec<VerifiedBlock>,
     /// Commits with their digests, rising; the last one closes its group.
     pub commits: Vec<(Commit, CommitDigest)>,

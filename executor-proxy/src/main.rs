@@ -1,3 +1,7 @@
-//! Command line.
+//! The `executor-proxy` command; all of it is in the library, so that others can become it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    executor_proxy::cli::main_with(std::env::args_os())
+}

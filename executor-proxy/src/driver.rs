@@ -1,0 +1,301 @@
+//! The one task that owns the sequencer and the executor.
+//!
+//! It loads the executor, then takes in turn: executions that became durable, requests, and commits of the open stream.
+//! A commit is read from its stream only when there is room for its acknowledgement, so a client that does not read
+//! holds up its own stream and nothing else. The window of the sequencer bounds what is taken and not yet durable.
+
+mod judge;
+mod stream;
+
+use std::time::Instant;
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use metanode_telemetry::{metrics::ExecutorMetrics, names::TARGET_STARTUP};
+use sequencer_core::{
+    Boundary, Digest, ExecutedOutOfOrder, Opening, Params, ParamsError, Position, Recovered, Refusal,
+    Sequencer,
+};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::{
+    backend::{Backend, BackendError, Executed, Executor, Loaded},
+    error,
+    network::Network,
+    trace::int,
+    wire,
+};
+pub use stream::{Inbound, Outbound};
+use stream::{Permit, Stream};
+
+/// Where the executor stands, as reads are answered. One value, so its fields belong to one durable state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// False until the executor has loaded its state: the rest then means nothing.
+    pub ready: bool,
+    /// Last commit executed, durably.
+    pub executed: Position,
+    /// State root after it; `None` where the executor keeps none.
+    pub state_root: Option<Digest>,
+    /// The epoch in force.
+    pub epoch: u64,
+}
+
+impl Standing {
+    /// Before the state is loaded.
+    pub const LOADING: Self = Self { ready: false, executed: Position::GENESIS, state_root: None, epoch: 0 };
+}
+
+/// What the server asks of the driver.
+#[derive(Debug)]
+pub enum Request {
+    /// Open a stream; answered on it.
+    Open {
+        /// What its first message says.
+        opening: Opening,
+        /// Commits that come after it.
+        inbound: mpsc::Receiver<Inbound>,
+        /// Where answers go.
+        outbound: Outbound,
+    },
+    /// Advance to the next epoch; answered with the epoch in force.
+    AdvanceEpoch {
+        /// The boundary.
+        boundary: Boundary,
+        /// Digest of the next committee.
+        committee_digest: [u8; 32],
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<u64, Status>>,
+    },
+}
+
+/// Why the driver ended other than on request. The service stops.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// The executor failed.
+    #[error("the executor failed")]
+    Executor(#[from] BackendError),
+    /// The bounds of the window are wrong; the configuration is checked for them before.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// The executor answered out of order, which is a bug.
+    #[error(transparent)]
+    Order(#[from] ExecutedOutOfOrder),
+}
+
+/// What the driver is given.
+#[derive(Debug)]
+pub struct Settings {
+    /// The network.
+    pub network: Network,
+    /// The authority that the executor belongs to.
+    pub authority: sequencer_core::Authority,
+    /// Bounds of what is in flight.
+    pub params: Params,
+    /// Requests of the server.
+    pub requests: mpsc::Receiver<Request>,
+    /// Where reads look.
+    pub standing: watch::Sender<Standing>,
+    /// Instruments.
+    pub metrics: ExecutorMetrics,
+    /// Ends the driver.
+    pub shutdown: CancellationToken,
+}
+
+/// Loads the executor and serves it until shutdown, then executes and acknowledges what was taken.
+///
+/// # Errors
+/// [`DriverError`].
+pub async fn run<B: Backend>(settings: Settings, backend: B) -> Result<(), DriverError> {
+    let shutdown = settings.shutdown.clone();
+    let (executor, loaded) = tokio::select! {
+        loaded = backend.load() => loaded?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let mut driver = Driver::new(settings, executor, loaded)?;
+    let outcome = driver.serve(&shutdown).await;
+    driver.end(outcome).await
+}
+
+struct Driver<E> {
+    executor: E,
+    sequencer: Sequencer,
+    stream: Option<Stream>,
+    in_flight: FuturesOrdered<BoxFuture<'static, (Result<Executed, BackendError>, InFlight)>>,
+    requests: mpsc::Receiver<Request>,
+    standing: watch::Sender<Standing>,
+    metrics: ExecutorMetrics,
+}
+
+/// What is known of a commit while it is executed.
+struct InFlight {
+    acknowledgement: Permit,
+    taken: Instant,
+    /// Transactions that are not marked as duplicates.
+    transactions: u64,
+}
+
+impl<E: Executor> Driver<E> {
+    fn new(settings: Settings, executor: E, loaded: Loaded) -> Result<Self, DriverError> {
+        let recovered = Recovered {
+            chain_id: settings.network.chain_id,
+            authority: Some(settings.authority),
+            incarnation: loaded.incarnation,
+            epoch: loaded.epoch,
+            executed: loaded.executed,
+            // Resends from before the start are judged by the store.
+            older: Vec::new(),
+        };
+        let sequencer = Sequencer::recover(&settings.params, recovered)?;
+        let Loaded { executed, state_root, epoch, .. } = loaded;
+        let Settings { requests, standing, metrics, .. } = settings;
+        standing.send_replace(Standing { ready: true, executed, state_root, epoch });
+        metrics.executed_index.set(executed.index);
+        tracing::info!(
+            target: TARGET_STARTUP,
+            block_number = int(executed.index),
+            commit_digest = %executed.digest,
+            state_root = state_root.map(|root| root.to_string()),
+            epoch = int(epoch),
+            incarnation = int(loaded.incarnation.0),
+            "[STARTUP] executor position loaded"
+        );
+        Ok(Self {
+            executor,
+            sequencer,
+            stream: None,
+            in_flight: FuturesOrdered::new(),
+            requests,
+            standing,
+            metrics,
+        })
+    }
+
+    async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), DriverError> {
+        loop {
+            let reads = self.stream.as_ref().is_some_and(Stream::reads);
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                Some((outcome, commit)) = self.in_flight.next() => {
+                    self.executed(outcome?, commit)?;
+                    self.retry_parked().await?;
+                }
+                Some(request) = self.requests.recv() => self.request(request).await?,
+                inbound = stream::next(&mut self.stream), if reads => self.inbound(inbound).await?,
+            }
+        }
+    }
+
+    /// Ends: what was taken is executed and acknowledged, the stream is told why, the storage is let go.
+    async fn end(mut self, outcome: Result<(), DriverError>) -> Result<(), DriverError> {
+        let outcome = match outcome {
+            Ok(()) => self.finish_in_flight().await,
+            failed => failed,
+        };
+        self.standing.send_modify(|standing| standing.ready = false);
+        let last_word = if outcome.is_ok() { error::draining() } else { error::storage_failed() };
+        self.end_stream(last_word);
+        match outcome {
+            Ok(()) => Ok(self.executor.close().await?),
+            failed => failed,
+        }
+    }
+
+    async fn request(&mut self, request: Request) -> Result<(), DriverError> {
+        match request {
+            Request::Open { opening, inbound, outbound } => self.open(opening, inbound, outbound).await,
+            Request::AdvanceEpoch { boundary, committee_digest, answer } => {
+                let epoch = self.advance_epoch(&boundary, committee_digest).await?;
+                // Whoever asked may have gone.
+                let _ = answer.send(epoch.map_err(|refusal| error::refused(&refusal)));
+                Ok(())
+            }
+        }
+    }
+
+    /// A commit is durable: the cursor moves, reads see it, then it is acknowledged.
+    fn executed(&mut self, executed: Executed, commit: InFlight) -> Result<(), DriverError> {
+        self.sequencer.executed_one(executed.position)?;
+        self.standing.send_modify(|standing| {
+            standing.executed = executed.position;
+            standing.state_root = executed.state_root;
+        });
+        let rejected = u64::try_from(executed.rejected.len()).unwrap_or(u64::MAX);
+        self.metrics.executed_index.set(executed.position.index);
+        self.metrics.commits_executed.increment();
+        self.metrics.transactions_rejected.add(rejected);
+        self.metrics.transactions_executed.add(commit.transactions.saturating_sub(rejected));
+        self.metrics.execution_duration.record(commit.taken.elapsed());
+        tracing::debug!(
+            commit_index = int(executed.position.index),
+            rejected = int(rejected),
+            "commit executed"
+        );
+        commit.acknowledgement.send(Ok(wire::acknowledgement(executed, false)));
+        Ok(())
+    }
+
+    async fn finish_in_flight(&mut self) -> Result<(), DriverError> {
+        while let Some((outcome, commit)) = self.in_flight.next().await {
+            self.executed(outcome?, commit)?;
+        }
+        Ok(())
+    }
+
+    async fn retry_parked(&mut self) -> Result<(), DriverError> {
+        match self.stream.as_mut().and_then(Stream::unpark) {
+            Some(commit) => self.commit(commit).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What the store knows of an executed commit that the sequencer has no digest of.
+    async fn stored(&mut self, index: u64) -> Result<Option<Executed>, DriverError> {
+        if !self.sequencer.needs_stored(index) {
+            return Ok(None);
+        }
+        Ok(self.executor.executed(index).await?)
+    }
+
+    fn end_stream(&mut self, last_word: Status) {
+        if let Some(stream) = self.stream.take() {
+            self.sequencer.close(stream.id());
+            stream.end(last_word);
+        }
+    }
+
+    /// The client sends no more. What it sent is still acknowledged.
+    fn close_stream(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.sequencer.close(stream.id());
+            tracing::info!(target: TARGET_STARTUP, "[EXECUTOR-REQ] stream closed by consensus");
+        }
+    }
+
+    fn note_refusal(&self, refusal: &Refusal) {
+        let text = refusal.to_string();
+        match refusal {
+            Refusal::Gap { expected, index } => {
+                self.metrics.gaps.increment();
+                let (expected_index, commit_index) = (int(*expected), int(*index));
+                tracing::warn!(target: TARGET_STARTUP, expected_index, commit_index, "[SEQUENTIAL-BUFFER] gap");
+            }
+            Refusal::Fork { index, ours, theirs } => tracing::error!(
+                target: TARGET_STARTUP,
+                commit_index = int(*index),
+                %ours,
+                %theirs,
+                "[SEQUENTIAL-BUFFER] fork"
+            ),
+            Refusal::Fenced { incarnation } => {
+                self.metrics.fences.increment();
+                let incarnation = int(incarnation.0);
+                tracing::warn!(target: TARGET_STARTUP, incarnation, "[SEQUENTIAL-BUFFER] older sender fenced");
+            }
+            _ => tracing::error!(target: TARGET_STARTUP, refusal = text, "[SEQUENTIAL-BUFFER] refused"),
+        }
+    }
+}

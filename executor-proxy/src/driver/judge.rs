@@ -1,0 +1,183 @@
+//! Openings, commits and epochs: what the sequencer decides of them, done.
+
+use std::time::Instant;
+
+use metanode_telemetry::names::TARGET_STARTUP;
+use sequencer_core::{Boundary, Decision, EpochStep, Header, Opening, Refusal};
+use tokio::sync::mpsc;
+
+use super::{
+    Driver, DriverError, InFlight, Inbound, Outbound,
+    stream::{Permit, Stream},
+};
+use crate::{
+    backend::{Commit, EpochRecord, Executed, Executor},
+    error,
+    trace::int,
+    wire,
+};
+
+impl<E: Executor> Driver<E> {
+    /// Opens a stream: the earlier one ends, what it sent is executed, the lease is durable; then it is answered.
+    pub(super) async fn open(
+        &mut self,
+        opening: Opening,
+        inbound: mpsc::Receiver<Inbound>,
+        outbound: Outbound,
+    ) -> Result<(), DriverError> {
+        let stored = self.stored(opening.after.index).await?.map(|executed| executed.position.digest);
+        let opened = match self.sequencer.open(&opening, stored) {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                self.note_refusal(&refusal);
+                // The channel of a new stream has room; if the client has gone, nobody is to be told.
+                let _ = outbound.try_send(Err(error::refused(&refusal)));
+                return Ok(());
+            }
+        };
+        if self.stream.is_some() {
+            self.metrics.fences.increment();
+            let incarnation = opened.incarnation;
+            tracing::warn!(
+                target: TARGET_STARTUP,
+                incarnation = int(incarnation.0),
+                "[SEQUENTIAL-BUFFER] stream ended by a newer one"
+            );
+            self.end_stream(error::refused(&Refusal::Fenced { incarnation }));
+        }
+        self.finish_in_flight().await?;
+        if let Some(lease) = opened.persist {
+            self.executor.record_lease(lease).await?;
+        }
+        let block_number = self.sequencer.executed().index;
+        tracing::info!(
+            target: TARGET_STARTUP,
+            incarnation = int(opened.incarnation.0),
+            block_number = int(block_number),
+            after_index = int(opening.after.index),
+            "[EXECUTOR-REQ] stream opened"
+        );
+        self.stream = Stream::start(opened.stream, inbound, outbound, wire::opened(&opened, block_number));
+        if self.stream.is_none() {
+            self.sequencer.close(opened.stream);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn advance_epoch(
+        &mut self,
+        boundary: &Boundary,
+        committee_digest: [u8; 32],
+    ) -> Result<Result<u64, Refusal>, DriverError> {
+        let stored = self.stored(boundary.last.index).await?.map(|executed| executed.position.digest);
+        match self.sequencer.advance_epoch(boundary, stored) {
+            Err(refusal) => return Ok(Err(refusal)),
+            Ok(EpochStep::InForce) => {}
+            Ok(EpochStep::Advance) => {
+                let epoch = boundary.new_epoch;
+                self.executor.record_epoch(EpochRecord { epoch, committee_digest }).await?;
+                self.sequencer.epoch_advanced(epoch);
+                self.standing.send_modify(|standing| standing.epoch = epoch);
+                tracing::info!(
+                    target: TARGET_STARTUP,
+                    epoch = int(epoch),
+                    boundary_index = int(boundary.last.index),
+                    "[EPOCH TRANSITION] epoch advanced"
+                );
+            }
+        }
+        Ok(Ok(self.sequencer.epoch()))
+    }
+
+    pub(super) async fn inbound(&mut self, inbound: Option<Inbound>) -> Result<(), DriverError> {
+        match inbound {
+            Some(Inbound::Commit(commit)) => self.commit(commit).await?,
+            Some(Inbound::Malformed { index, problem }) => {
+                let index = index.unwrap_or(self.sequencer.accepted().index.saturating_add(1));
+                tracing::error!(
+                    target: TARGET_STARTUP,
+                    commit_index = int(index),
+                    problem,
+                    "[SEQUENTIAL-BUFFER] commit is malformed"
+                );
+                self.end_stream(error::malformed_commit(index, problem));
+            }
+            Some(Inbound::OutOfOrder { problem }) => self.end_stream(error::malformed_stream(problem)),
+            None => self.close_stream(),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn commit(&mut self, commit: Commit) -> Result<(), DriverError> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let Some(acknowledgement) = stream.permit() else { return Ok(()) };
+        let id = stream.id();
+        let before = self.stored(commit.index).await?;
+        let stored = before.as_ref().map(|executed| executed.position.digest);
+        match self.sequencer.commit(id, &header(&commit), stored) {
+            Ok(Decision::Execute) => self.execute(commit, acknowledgement).await?,
+            Ok(Decision::Duplicate) => self.duplicate(commit.index, before, acknowledgement).await?,
+            // The one in flight is acknowledged in its turn.
+            Ok(Decision::Pending) => self.metrics.duplicates.increment(),
+            Ok(Decision::Wait) => {
+                if let Some(stream) = &mut self.stream {
+                    stream.park(commit, acknowledgement);
+                }
+            }
+            Err(refusal) => {
+                self.note_refusal(&refusal);
+                drop(acknowledgement);
+                self.end_stream(error::refused(&refusal));
+            }
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, commit: Commit, acknowledgement: Permit) -> Result<(), DriverError> {
+        let transactions = commit.transactions.iter().filter(|transaction| !transaction.duplicate).count();
+        let transactions = u64::try_from(transactions).unwrap_or(u64::MAX);
+        let taken = Instant::now();
+        let pending = self.executor.execute(self.sequencer.incarnation(), commit).await?;
+        let in_flight = InFlight { acknowledgement, taken, transactions };
+        self.in_flight.push_back(Box::pin(async move { (pending.await, in_flight) }));
+        Ok(())
+    }
+
+    /// Acknowledges as the first time.
+    async fn duplicate(
+        &mut self,
+        index: u64,
+        before: Option<Executed>,
+        acknowledgement: Permit,
+    ) -> Result<(), DriverError> {
+        self.metrics.duplicates.increment();
+        tracing::debug!(
+            target: TARGET_STARTUP,
+            commit_index = int(index),
+            "[SEQUENTIAL-BUFFER] duplicate dropped"
+        );
+        let known = match before {
+            Some(executed) => Some(executed),
+            None => self.executor.executed(index).await?,
+        };
+        match known {
+            Some(executed) => drop(acknowledgement.send(Ok(wire::acknowledgement(executed, true)))),
+            None => {
+                drop(acknowledgement);
+                let expected = self.sequencer.accepted().index.saturating_add(1);
+                self.end_stream(error::refused(&Refusal::Gap { expected, index }));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn header(commit: &Commit) -> Header {
+    Header {
+        index: commit.index,
+        epoch: commit.epoch,
+        previous_digest: commit.previous_digest,
+        digest: commit.digest,
+        size_bytes: commit.size_bytes,
+    }
+}

@@ -73,6 +73,12 @@ pub fn check(file: &GenesisFile, problems: &mut Problems) -> Option<Genesis> {
     (problems.found().len() == before).then_some(genesis)
 }
 
+/// Completes a file that has everything but its chain id. What is wrong is noted in `problems`; `None` if anything was.
+pub fn generate(mut content: GenesisFile, problems: &mut Problems) -> Option<GenesisFile> {
+    content.chain_id = assemble(&content, problems)?.chain_id().to_string();
+    check(&content, problems).map(|_| content)
+}
+
 /// Makes the file of a genesis.
 pub fn to_file(genesis: &Genesis, accounts: Vec<GenesisAccount>) -> GenesisFile {
     let authorities = genesis.committee().authorities().iter().map(|authority| GenesisAuthority {

@@ -6,7 +6,9 @@
 //! The way of the data: `submit` -> driver -> `commit_log` (durable) -> `peer` -> driver -> `commit_log` (durable) ->
 //! [`commit_log::CommitFeed`] -> `commit_stream`. It goes one way; only acknowledgements come back.
 
+pub mod cli;
 pub mod commit_log;
+pub mod config;
 pub mod error;
 pub mod genesis_file;
 pub mod guard;

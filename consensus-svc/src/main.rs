@@ -1,3 +1,7 @@
-//! Command line.
+//! Command line of consensus-svc.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    consensus_svc::cli::main_with(std::env::args_os())
+}

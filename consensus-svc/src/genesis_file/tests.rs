@@ -11,17 +11,15 @@ fn sample() -> GenesisFile {
         })
         .collect();
     authorities.sort_by(|a, b| a.protocol_key.cmp(&b.protocol_key));
-    let accounts = vec![GenesisAccount { public_key: "ab".repeat(32), balance: 5 }];
-    let file = GenesisFile {
+    let content = GenesisFile {
         chain_id: String::new(),
         name: "test".to_owned(),
         timestamp_ms: 1_700_000_000_000,
         parameters: GenesisParameters { gc_depth: 50, ..GenesisParameters::default() },
         authorities,
-        accounts: accounts.clone(),
+        accounts: vec![GenesisAccount { public_key: "ab".repeat(32), balance: 5 }],
     };
-    let genesis = assemble(&file, &mut Problems::default()).unwrap();
-    to_file(&genesis, accounts)
+    generate(content, &mut Problems::default()).unwrap()
 }
 
 /// Fields of all mistakes.

@@ -1,0 +1,213 @@
+//! `consensus-svc status`: asks a running node for its watermarks.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use metanode_proto::consensus::v1::{
+    ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole, node_service_client::NodeServiceClient,
+};
+use metanode_shell::grpc::{self, EndpointError};
+use serde::Serialize;
+use tokio::{runtime, time::timeout};
+
+use super::failure;
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Show how a running node is doing
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 1 if the node does not answer within 5 seconds.")]
+pub struct StatusArguments {
+    /// Address of the node's API: http://host:port or unix:/path
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7101")]
+    endpoint: String,
+    /// Print one JSON object instead of a table; digests as hex
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why there is no status.
+#[derive(Debug, thiserror::Error)]
+enum StatusError {
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error("no answer from {endpoint}: is the node running, and is this its api_listen address?")]
+    Call {
+        endpoint: String,
+        #[source]
+        source: Box<tonic::Status>,
+    },
+    #[error("no answer from {endpoint} within {} s: it accepts connections, but hangs", DEADLINE.as_secs())]
+    Deadline { endpoint: String },
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+/// A node's status as this command prints it. Digests, roots and the chain id are lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Newest durable commit; 0 before the first.
+    pub commit_index: u64,
+    /// Its digest.
+    pub commit_digest: String,
+    /// Earliest commit held.
+    pub earliest_index: u64,
+    /// Newest commit that the executor acknowledged.
+    pub executed_index: u64,
+    /// Its digest, as the executor reported it.
+    pub executed_digest: String,
+    /// State root after it; empty where the executor gives none.
+    pub state_root: String,
+    /// First index that the newest handshake made this process send; 0 before it.
+    pub replay_from: u64,
+    /// Commits sent to the executor since the start.
+    pub sent_total: u64,
+    /// Of those, dropped by it as already executed.
+    pub duplicates_total: u64,
+    /// Epoch.
+    pub epoch: u64,
+    /// Round of the threshold clock.
+    pub round: u64,
+    /// `authority`, `observer` or `stopped`; `unknown` for a newer node's word.
+    pub role: &'static str,
+    /// `connecting`, `replaying`, `live` or `stopped`; `unknown` for a newer node's word.
+    pub executor_state: &'static str,
+    /// Why the node or its stream has stopped; empty while it runs.
+    pub stop_reason: String,
+    /// The chain.
+    pub chain_id: String,
+    /// Index in the committee.
+    pub authority: u32,
+    /// Round of the newest committed leader.
+    pub last_committed_round: u64,
+    /// Highest round of own blocks.
+    pub proposed_round: u64,
+    /// Transactions in the pool.
+    pub pooled_transactions: u64,
+    /// Blocks that wait for ancestors.
+    pub waiting_blocks: u64,
+    /// Syncs of the store since the start.
+    pub syncs_total: u64,
+}
+
+impl From<GetStatusResponse> for Status {
+    fn from(answer: GetStatusResponse) -> Self {
+        Self {
+            role: role_text(answer.role()),
+            executor_state: executor_state_text(answer.executor_state()),
+            commit_index: answer.commit_index,
+            commit_digest: hex::encode(answer.commit_digest),
+            earliest_index: answer.earliest_index,
+            executed_index: answer.executed_index,
+            executed_digest: hex::encode(answer.executed_digest),
+            state_root: hex::encode(answer.state_root),
+            replay_from: answer.replay_from,
+            sent_total: answer.sent_total,
+            duplicates_total: answer.duplicates_total,
+            epoch: answer.epoch,
+            round: answer.round,
+            stop_reason: answer.stop_reason,
+            chain_id: hex::encode(answer.chain_id),
+            authority: answer.authority,
+            last_committed_round: answer.last_committed_round,
+            proposed_round: answer.proposed_round,
+            pooled_transactions: answer.pooled_transactions,
+            waiting_blocks: answer.waiting_blocks,
+            syncs_total: answer.syncs_total,
+        }
+    }
+}
+
+const fn role_text(role: NodeRole) -> &'static str {
+    match role {
+        NodeRole::Authority => "authority",
+        NodeRole::Observer => "observer",
+        NodeRole::Stopped => "stopped",
+        NodeRole::Unspecified => "unknown",
+    }
+}
+
+const fn executor_state_text(state: ExecutorState) -> &'static str {
+    match state {
+        ExecutorState::Connecting => "connecting",
+        ExecutorState::Replaying => "replaying",
+        ExecutorState::Live => "live",
+        ExecutorState::Stopped => "stopped",
+        ExecutorState::Unspecified => "unknown",
+    }
+}
+
+pub(super) fn main(arguments: &StatusArguments, output: &mut dyn Write) -> ExitCode {
+    match show(arguments, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error),
+    }
+}
+
+fn show(arguments: &StatusArguments, output: &mut dyn Write) -> Result<(), StatusError> {
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().build().map_err(StatusError::Runtime)?;
+    let status = runtime.block_on(ask(&arguments.endpoint))?;
+    let text = if arguments.json { json(&status) } else { table(&status) };
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(StatusError::Output)
+}
+
+async fn ask(endpoint: &str) -> Result<Status, StatusError> {
+    let mut client = NodeServiceClient::new(grpc::channel(endpoint)?);
+    let answer = timeout(DEADLINE, client.get_status(GetStatusRequest {})).await;
+    let answer = answer.map_err(|_| StatusError::Deadline { endpoint: endpoint.to_owned() })?;
+    answer
+        .map(|answer| answer.into_inner().into())
+        .map_err(|source| StatusError::Call { endpoint: endpoint.to_owned(), source: Box::new(source) })
+}
+
+fn json(status: &Status) -> String {
+    let text = serde_json::to_string_pretty(status);
+    text.expect("a struct of numbers and texts has a JSON form") + "\n"
+}
+
+fn table(status: &Status) -> String {
+    let commit = format!("{}  {}", status.commit_index, short(&status.commit_digest));
+    let executed = format!(
+        "{}  {}  root {}",
+        status.executed_index,
+        short(&status.executed_digest),
+        if status.state_root.is_empty() { "-" } else { short(&status.state_root) }
+    );
+    let behind = status.commit_index.saturating_sub(status.executed_index);
+    let stream = format!(
+        "{}  {behind} behind, sent {} from {} on, {} duplicates",
+        status.executor_state, status.sent_total, status.replay_from, status.duplicates_total
+    );
+    let rows = [
+        ("authority", format!("{}  ({})", status.authority, status.role)),
+        ("chain", status.chain_id.clone()),
+        ("epoch, round", format!("{}, {}", status.epoch, status.round)),
+        ("proposed", format!("round {}", status.proposed_round)),
+        ("committed", format!("round {}", status.last_committed_round)),
+        ("commit", commit),
+        ("earliest", status.earliest_index.to_string()),
+        ("executed", executed),
+        ("executor", stream),
+        ("pool", format!("{} transactions", status.pooled_transactions)),
+        ("waiting", format!("{} blocks", status.waiting_blocks)),
+        ("syncs", status.syncs_total.to_string()),
+        ("stopped", status.stop_reason.clone()),
+    ];
+    let shown = rows.iter().filter(|(_, value)| !value.is_empty());
+    shown.map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+}
+
+/// Enough of a digest to tell it from others.
+fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use super::*;
+
+fn sample() -> Status {
+    GetStatusResponse {
+        commit_index: 10,
+        commit_digest: vec![0xab; 32].into(),
+        earliest_index: 1,
+        executed_index: 7,
+        executed_digest: vec![0xcd; 32].into(),
+        replay_from: 8,
+        sent_total: 3,
+        round: 12,
+        role: NodeRole::Authority.into(),
+        executor_state: ExecutorState::Live.into(),
+        chain_id: vec![1; 32].into(),
+        ..GetStatusResponse::default()
+    }
+    .into()
+}
+
+/// Other programs read these.
+#[test]
+fn json_has_the_keys_that_were_promised_in_their_order() {
+    let text = json(&sample());
+    let promised = [
+        "commit_index",
+        "commit_digest",
+        "earliest_index",
+        "executed_index",
+        "executed_digest",
+        "state_root",
+        "replay_from",
+        "sent_total",
+        "duplicates_total",
+        "epoch",
+        "round",
+        "role",
+        "executor_state",
+        "stop_reason",
+    ];
+    let places: Vec<_> = promised.map(|key| text.find(&format!("\"{key}\":")).unwrap()).into();
+    assert!(places.is_sorted(), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["commit_digest"], "ab".repeat(32));
+    assert_eq!(value["role"], "authority");
+    assert_eq!(value["replay_from"], 8);
+    assert_eq!(value["state_root"], "");
+}
+
+#[test]
+fn the_table_shows_what_a_person_looks_for() {
+    let text = table(&sample());
+    assert!(text.contains("live  3 behind, sent 3 from 8 on, 0 duplicates"), "{text}");
+    assert!(!text.contains("stopped"), "{text}");
+    let stopped = Status { stop_reason: "fork at 9".to_owned(), ..sample() };
+    assert!(table(&stopped).contains("fork at 9"));
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_named() {
+    // Bound and not accepted from by anything that speaks HTTP/2; closed at once.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let arguments = StatusArguments { endpoint: endpoint.clone(), json: true };
+    let mut output = Vec::new();
+    let error = show(&arguments, &mut output).unwrap_err();
+    assert!(matches!(error, StatusError::Call { .. }));
+    assert!(error.to_string().contains(&endpoint));
+    assert!(output.is_empty());
+}

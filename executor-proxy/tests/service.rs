@@ -1,0 +1,18 @@
+//! The service over real gRPC, in this process, on a database in a temporary folder.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "service/delivery.rs"]
+mod delivery;
+#[path = "service/harness.rs"]
+mod harness;
+#[path = "service/leases.rs"]
+mod leases;
+#[path = "service/malformed.rs"]
+mod malformed;
+#[path = "service/restart.rs"]
+mod restart;
+#[path = "service/scripted.rs"]
+mod scripted;
+#[path = "service/startup.rs"]
+mod startup;

@@ -1,0 +1,130 @@
+//! Accounts of the load, from a seed.
+
+use reference_ledger::{AccountKey, ChainId, Digest, SigningKey, TransferBody, account_key};
+
+const KEY_DOMAIN: &str = "metanode/loadgen/account/v1";
+
+/// Accounts with the nonces that their next transfers carry. The same seed gives the same keys: a larger set begins with the
+/// smaller one.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    pub(crate) accounts: Vec<Account>,
+}
+
+impl Accounts {
+    /// Units that a genesis should give each account: enough for any run, and all together within 64 bits for up to a
+    /// million accounts.
+    pub const GENESIS_BALANCE: u64 = 1_000_000_000_000;
+
+    /// `count` accounts that have not sent yet.
+    pub fn new(seed: u64, count: usize) -> Self {
+        let accounts = (0_u64..).take(count).map(|number| Account::new(seed, number)).collect();
+        Self { accounts }
+    }
+
+    /// Their keys, in order.
+    pub fn keys(&self) -> impl Iterator<Item = AccountKey> + Clone {
+        self.accounts.iter().map(|account| account.address)
+    }
+
+    /// Sets the nonces that the chain expects next.
+    #[must_use]
+    pub fn with_nonces(mut self, nonce_of: impl Fn(&AccountKey) -> u64) -> Self {
+        for account in &mut self.accounts {
+            account.nonce = nonce_of(&account.address);
+        }
+        self
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// Deals the accounts out to authorities in turn; each sends to the one after it.
+    pub(crate) fn deal(self, lanes: usize) -> Vec<Vec<Sender>> {
+        let mut dealt: Vec<_> = std::iter::repeat_with(Vec::new).take(lanes).collect();
+        let recipients: Vec<_> = self.keys().cycle().skip(1).take(self.len()).collect();
+        for (place, (account, recipient)) in self.accounts.into_iter().zip(recipients).enumerate() {
+            if let Some(lane) = place.checked_rem(lanes).and_then(|lane| dealt.get_mut(lane)) {
+                lane.push(Sender { account, recipient });
+            }
+        }
+        dealt
+    }
+}
+
+/// One account of the load.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    key: SigningKey,
+    address: AccountKey,
+    nonce: u64,
+}
+
+impl Account {
+    fn new(seed: u64, number: u64) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(KEY_DOMAIN);
+        hasher.update(&seed.to_le_bytes()).update(&number.to_le_bytes());
+        let key = SigningKey::from(*hasher.finalize().as_bytes());
+        Self { address: account_key(&key), key, nonce: 0 }
+    }
+}
+
+/// An account and whom it pays.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    account: Account,
+    recipient: AccountKey,
+}
+
+impl Sender {
+    /// The next transfer: one unit, padded by `memo`. The same until [`Sender::advance`].
+    pub(crate) fn sign(&self, chain_id: ChainId, memo: &[u8]) -> Option<Signed> {
+        let (recipient, nonce) = (self.recipient, self.account.nonce);
+        let bytes =
+            TransferBody { chain_id, recipient, amount: 1, nonce, memo }.sign(&self.account.key).ok()?;
+        Some(Signed { digest: reference_ledger::transaction_digest(&bytes), bytes: bytes.into() })
+    }
+
+    /// The nonce is used.
+    pub(crate) fn advance(&mut self) {
+        self.account.nonce = self.account.nonce.saturating_add(1);
+    }
+}
+
+/// A transaction's bytes and digest.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    pub(crate) bytes: bytes::Bytes,
+    pub(crate) digest: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_set_begins_with_the_smaller_one() {
+        let (small, large) = (Accounts::new(7, 3), Accounts::new(7, 9));
+        assert!(large.keys().take(3).eq(small.keys()));
+        assert!(Accounts::new(8, 3).keys().zip(small.keys()).all(|(other, key)| other != key));
+    }
+
+    #[test]
+    fn every_account_is_dealt_once_and_pays_another() {
+        let accounts = Accounts::new(7, 10);
+        let keys: Vec<_> = accounts.keys().collect();
+        let dealt = accounts.deal(4);
+        assert_eq!(dealt.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2, 2]);
+        for (place, key) in keys.iter().enumerate() {
+            let sender = &dealt[place % 4][place / 4];
+            assert_eq!((sender.account.address, sender.recipient), (*key, keys[(place + 1) % 10]));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The load against a scripted authority with a real ledger behind it, over a real connection.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use futures::stream::BoxStream;
+use loadgen::{Accounts, Fate, Load, LoadError, LoadOptions, LoadReport, Settled};
+use metanode_proto::{
+    consensus::v1::{
+        SubmitRequest, SubmitResponse, TransactionOutcome, TransactionState, WatchTransactionRequest,
+        WatchTransactionResponse,
+        transaction_service_server::{TransactionService, TransactionServiceServer},
+    },
+    reason,
+};
+use metanode_shell::{grpc, status};
+use reference_ledger::{ChainId, Commit, Digest, Ledger, Outcome, Transaction};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tonic::{Code, Request, Response, Status};
+
+const CHAIN: ChainId = ChainId([3; 32]);
+
+/// What the authority does with a batch beside executing it.
+#[derive(Clone, Copy)]
+enum Mood {
+    /// Answers.
+    Good,
+    /// Executes, and breaks the connection before the answer of every third batch.
+    Forgetful,
+    /// Never answers.
+    Silent,
+}
+
+#[derive(Clone)]
+struct Authority {
+    mood: Mood,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    ledger: Ledger,
+    batches: u64,
+    sizes: BTreeSet<usize>,
+}
+
+impl Authority {
+    async fn serve(mood: Mood, accounts: &Accounts) -> String {
+        let balances = accounts.keys().map(|key| (key, 1_000));
+        let ledger = Ledger::genesis(CHAIN, balances).unwrap();
+        let state = State { ledger, batches: 0, sizes: BTreeSet::new() };
+        let service = Self { mood, state: Arc::new(Mutex::new(state)) };
+        let listener = grpc::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        let routes = grpc::server().add_service(TransactionServiceServer::new(service));
+        tokio::spawn(routes.serve_with_incoming(grpc::incoming(listener)));
+        uri
+    }
+}
+
+#[tonic::async_trait]
+impl TransactionService for Authority {
+    type WatchTransactionStream = BoxStream<'static, Result<WatchTransactionResponse, Status>>;
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        if matches!(self.mood, Mood::Silent) {
+            return std::future::pending().await;
+        }
+        let batch = request.into_inner().transactions;
+        let mut state = self.state.lock().unwrap();
+        state.batches += 1;
+        state.sizes.extend(batch.iter().map(|bytes| bytes.len()));
+        let position = state.ledger.position();
+        let execution = state
+            .ledger
+            .execute(&Commit {
+                index: position.index + 1,
+                epoch: 0,
+                previous_digest: position.digest,
+                digest: Digest([7; 32]),
+                timestamp_ms: 0,
+                transactions: batch.iter().map(|bytes| Transaction { bytes, duplicate: false }).collect(),
+            })
+            .unwrap();
+        if matches!(self.mood, Mood::Forgetful) && state.batches.is_multiple_of(3) {
+            return Err(status::reason(Code::Unavailable, reason::DRAINING, "drains", &[]));
+        }
+        let outcomes = execution.results.iter().map(|result| match &result.outcome {
+            Outcome::Rejected(rejection) => TransactionOutcome {
+                state: TransactionState::Rejected.into(),
+                rejection_code: rejection.code.number(),
+                ..Default::default()
+            },
+            _ => TransactionOutcome { state: TransactionState::Executed.into(), ..Default::default() },
+        });
+        Ok(Response::new(SubmitResponse { outcomes: outcomes.collect() }))
+    }
+
+    async fn watch_transaction(
+        &self,
+        _: Request<WatchTransactionRequest>,
+    ) -> Result<Response<Self::WatchTransactionStream>, Status> {
+        Err(status::not_served_yet("WatchTransaction"))
+    }
+}
+
+async fn run(mood: Mood, rate_per_s: u32) -> (LoadReport, Vec<Settled>) {
+    let accounts = Accounts::new(1, 40);
+    let endpoints = vec![Authority::serve(mood, &accounts).await, Authority::serve(mood, &accounts).await];
+    let (sink, mut settled) = mpsc::channel(16);
+    let options = LoadOptions {
+        rate_per_s,
+        tx_size_bytes: 300,
+        duration: Some(Duration::from_millis(300)),
+        drain_deadline: Duration::from_millis(if matches!(mood, Mood::Silent) { 50 } else { 10_000 }),
+        settled: Some(sink),
+        ..LoadOptions::new(CHAIN, endpoints)
+    };
+    let load = Load::start(options, accounts).unwrap();
+    let collect = tokio::spawn(async move {
+        let mut all = Vec::new();
+        while let Some(some) = settled.recv().await {
+            all.extend(some);
+        }
+        all
+    });
+    (load.finish().await, collect.await.unwrap())
+}
+
+#[tokio::test]
+async fn all_that_is_due_is_executed_once() {
+    let (report, settled) = run(Mood::Good, 400).await;
+    assert_eq!((report.submitted, report.executed), (120, 120), "{report:?}");
+    assert_eq!((report.rejected, report.lost, report.resubmitted, report.unsent), (0, 0, 0, 0));
+    assert_eq!(report.latency.count(), 120);
+    let digests: BTreeSet<_> = settled.iter().map(|one| one.digest).collect();
+    assert_eq!(digests.len(), 120);
+    assert!(settled.iter().all(|one| one.fate == Fate::Executed));
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_again_by_the_nonce() {
+    let (report, _) = run(Mood::Forgetful, 400).await;
+    assert_eq!((report.submitted, report.executed), (120, 120), "{report:?}");
+    assert!(report.resubmitted > 0, "{report:?}");
+    assert_eq!((report.rejected, report.lost), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_never_answered_is_lost_and_what_found_no_account_is_unsent() {
+    let (report, settled) = run(Mood::Silent, 400).await;
+    assert_eq!((report.submitted, report.lost, report.unsent), (40, 40, 80), "{report:?}");
+    assert!(settled.iter().all(|one| one.fate == Fate::Unresolved));
+    assert_eq!(report.latency.p99(), None);
+}
+
+#[tokio::test]
+async fn a_load_that_cannot_be_made_is_refused_with_the_limit() {
+    let endpoints = vec!["http://127.0.0.1:9".to_owned(); 2];
+    let options = LoadOptions::new(CHAIN, endpoints);
+    let start =
+        |options: LoadOptions, accounts| Load::start(options, Accounts::new(0, accounts)).unwrap_err();
+    let too_few = start(options.clone(), 1);
+    assert!(matches!(too_few, LoadError::TooFewAccounts { accounts: 1, lanes: 2 }));
+    let small = start(LoadOptions { tx_size_bytes: 180, ..options.clone() }, 2);
+    assert!(matches!(small, LoadError::TransactionSize { size_bytes: 180 }));
+    assert!(matches!(start(LoadOptions { rate_per_s: 0, ..options.clone() }, 2), LoadError::NoRate));
+    assert!(matches!(start(LoadOptions { endpoints: vec![], ..options }, 2), LoadError::NoEndpoint));
+}

@@ -135,7 +135,7 @@ fn a_genesis_file_with_mistakes_is_refused_with_all_of_them() {
     assert!(error.contains("chain_id") && error.contains("max_commit_bytes"), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn s08_a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     write_files(folder.path());
@@ -157,7 +157,7 @@ async fn s08_a_second_process_on_the_same_folder_is_refused_and_the_first_goes_o
     assert_eq!(code, Some(0), "{events:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_command_prints_what_was_executed_also_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     write_files(folder.path());
@@ -219,7 +219,7 @@ fn the_ledger_command_refuses_a_folder_without_one_and_creates_nothing() {
     assert!(error.contains("--from 5 is above --to 4"), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn events_carry_their_tags_and_values_in_fields() {
     let folder = tempfile::tempdir().unwrap();
     write_files(folder.path());

@@ -10,7 +10,7 @@
 //! endpoint = "http://127.0.0.1:7103"
 //! ```
 //!
-//! Everything else has a default ([`file`]). Relative paths start at the folder of the file. Each key can be replaced by
+//! Everything else has a default ([`mod@file`]). Relative paths start at the folder of the file. Each key can be replaced by
 //! an environment variable: `METANODE_CONSENSUS_API_LISTEN`, `METANODE_CONSENSUS_EXECUTOR__ENDPOINT`.
 //!
 //! Loading also reads the genesis file and the keys, since what is wrong with them is the operator's to mend as well:

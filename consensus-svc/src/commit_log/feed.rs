@@ -83,7 +83,7 @@ pub struct CommitFeed {
     log: Arc<CommitLog>,
     ring: Mutex<Ring>,
     head: watch::Sender<Head>,
-    log_reads: Semaphore,
+    log_reads: Arc<Semaphore>,
 }
 
 impl CommitFeed {
@@ -98,7 +98,7 @@ impl CommitFeed {
             log,
             ring: Mutex::new(Ring::new(index, options.ring_commits, options.ring_bytes)),
             head: watch::Sender::new(Head { index, digest }),
-            log_reads: Semaphore::new(options.log_reads.max(1)),
+            log_reads: Arc::new(Semaphore::new(options.log_reads.max(1))),
         })
     }
 
@@ -148,7 +148,7 @@ impl CommitFeed {
     /// # Errors
     /// [`FeedError`].
     pub async fn read_after(
-        self: &Arc<Self>,
+        &self,
         index: CommitIndex,
         max_commits: usize,
         max_bytes: u64,
@@ -172,9 +172,15 @@ impl CommitFeed {
         if let Some(found) = self.ring().read_from(next, page) {
             return Ok(found);
         }
-        let _turn = self.log_reads.acquire().await.map_err(|_: AcquireError| FeedError::ShutDown)?;
+        let reads = Arc::clone(&self.log_reads);
+        let turn = reads.acquire_owned().await.map_err(|_: AcquireError| FeedError::ShutDown)?;
         let log = Arc::clone(&self.log);
-        let read = task::spawn_blocking(move || read_from_log(&log, next, page)).await;
+        let read = task::spawn_blocking(move || {
+            // The turn ends with the read, also where the reader has gone meanwhile.
+            let _turn = turn;
+            read_from_log(&log, next, page)
+        })
+        .await;
         Ok(read.map_err(|_| FeedError::ShutDown)??)
     }
 
@@ -182,10 +188,7 @@ impl CommitFeed {
     ///
     /// # Errors
     /// [`FeedError`].
-    pub async fn get(
-        self: &Arc<Self>,
-        index: CommitIndex,
-    ) -> Result<Option<Arc<CommittedSubDag>>, FeedError> {
+    pub async fn get(&self, index: CommitIndex) -> Result<Option<Arc<CommittedSubDag>>, FeedError> {
         let Some(before) = index.get().checked_sub(1).map(CommitIndex::new) else { return Ok(None) };
         if index > self.last_index() {
             return Err(FeedError::Ahead { after: index, last: self.last_index() });

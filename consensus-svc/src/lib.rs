@@ -13,4 +13,5 @@ pub mod error;
 pub mod genesis_file;
 pub mod guard;
 pub mod identity;
+pub mod peer;
 pub mod wire;

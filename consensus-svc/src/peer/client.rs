@@ -1,0 +1,302 @@
+//! One task for each other authority: connects, subscribes, verifies, hands on, and starts again.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use consensus_core::{AuthorityIndex, BlockSource, Genesis, Round, VerifiedBlock};
+use metanode_proto::peer::v1::{SubscribeBlocksRequest, peer_service_client::PeerServiceClient};
+use metanode_shell::grpc::decode_limit;
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use super::{
+    config::PeerLimits,
+    connect::connect,
+    event::{PeerEvent, PeerView, label},
+    inbound::{self, Batch, StreamEnd},
+    link::{Link, Peer},
+    verify::VerifierPool,
+};
+
+/// What every task that talks to peers needs.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) genesis: Arc<Genesis>,
+    pub(super) limits: PeerLimits,
+    pub(super) verifier: VerifierPool,
+    pub(super) view: PeerView,
+    pub(super) events: mpsc::Sender<PeerEvent>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// Hands an event on, as soon as the driver has room for it.
+    pub(super) async fn hand_on(&self, event: PeerEvent) -> Result<(), SessionEnd> {
+        self.events.send(event).await.map_err(|_| SessionEnd::Finished)
+    }
+
+    /// Counts and reports a fault.
+    pub(super) async fn report(&self, peer: &Peer, label: &'static str) -> Result<(), SessionEnd> {
+        peer.fault(label);
+        tracing::warn!(authority = i64::from(peer.authority.get()), reason = label, "peer at fault");
+        self.hand_on(PeerEvent::Invalid { from: peer.authority, label }).await
+    }
+
+    pub(super) fn client(&self, channel: Channel) -> PeerServiceClient<Channel> {
+        let limit = decode_limit(self.genesis.parameters().max_commit_bytes);
+        PeerServiceClient::new(channel).max_decoding_message_size(limit)
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(super) enum SessionEnd {
+    /// No connection, or none any more.
+    Lost(String),
+    /// The peer is at fault, which was reported.
+    Fault,
+    /// The driver or the process ends.
+    Finished,
+}
+
+/// The task of one peer.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) peer: Arc<Peer>,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) shared: Shared,
+}
+
+impl Subscriber {
+    /// Runs until shutdown, or until the driver is gone.
+    pub(super) async fn run(self) {
+        let shutdown = self.shared.shutdown.clone();
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.run_sessions() => {}
+        }
+        self.peer.lost("the service goes down".to_owned());
+    }
+
+    async fn run_sessions(&self) {
+        let limits = &self.shared.limits;
+        let mut waits = Waits::new(limits.reconnect_min, limits.reconnect_max);
+        let mut penalties = Penalties::new(limits);
+        loop {
+            let mut heard = false;
+            let end = self.session(&mut heard).await;
+            if heard {
+                waits.reset();
+            }
+            let (wait, reason) = match end {
+                SessionEnd::Finished => return,
+                SessionEnd::Lost(reason) => (waits.next(), reason),
+                SessionEnd::Fault => (penalties.next(), "the peer is at fault".to_owned()),
+            };
+            let authority = i64::from(self.peer.authority.get());
+            tracing::debug!(authority, reason, wait_ms = ?wait.as_millis(), "no connection to peer");
+            self.peer.lost(reason);
+            time::sleep(wait).await;
+        }
+    }
+
+    /// One connection, from its start to its end. `heard` tells whether the peer said anything on its stream.
+    async fn session(&self, heard: &mut bool) -> SessionEnd {
+        let limits = &self.shared.limits;
+        let channel = match connect(&self.peer.address, &self.tls, limits.handshake_deadline).await {
+            Ok(channel) => channel,
+            Err(error) => return SessionEnd::Lost(error.to_string()),
+        };
+        let mut client = self.shared.client(channel.clone());
+        let after = self.shared.view.accepted.get(self.peer.authority);
+        let request = SubscribeBlocksRequest {
+            chain_id: self.shared.genesis.chain_id().as_bytes().to_vec().into(),
+            epoch: self.shared.genesis.committee().epoch().get(),
+            after_round: after.get(),
+        };
+        let mut stream = match time::timeout(limits.call_deadline, client.subscribe_blocks(request)).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return self.ended(inbound::end_of(&status)).await,
+            Err(_elapsed) => return SessionEnd::Lost("the subscription is not answered in time".to_owned()),
+        };
+        let broken = CancellationToken::new();
+        self.peer.connected(Link { channel, broken: broken.clone() });
+        let authority = i64::from(self.peer.authority.get());
+        tracing::info!(authority, after_round = after.get(), "subscribed to peer");
+        let mut last = after;
+        let reading = async {
+            loop {
+                let batch = inbound::next_batch(&mut stream, limits).await;
+                *heard |= !batch.blocks.is_empty() || batch.wake.is_some();
+                if let Err(end) = self.take(batch, &mut last).await {
+                    return end;
+                }
+            }
+        };
+        tokio::select! {
+            () = broken.cancelled() => SessionEnd::Fault,
+            end = reading => end,
+        }
+    }
+
+    /// Verifies and hands on one batch; `last` is the highest round of the stream so far.
+    async fn take(&self, batch: Batch, last: &mut Round) -> Result<(), SessionEnd> {
+        let Batch { blocks, wake, end } = batch;
+        if !blocks.is_empty() {
+            let verdict = self.shared.verifier.verify(blocks).await.ok_or(SessionEnd::Finished)?;
+            let (valid, fault) = in_stream_order(verdict.valid, self.peer.authority, last);
+            self.hand_on_in_step(valid).await?;
+            if let Some(label) = fault.or(verdict.invalid.map(|error| error.label())) {
+                return Err(self.ended(StreamEnd::Fault(label)).await);
+            }
+        }
+        if let Some(round) = wake {
+            self.shared.hand_on(PeerEvent::Wake { from: self.peer.authority, round }).await?;
+        }
+        match end {
+            Some(end) => Err(self.ended(end).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands blocks on whose rounds are near enough to the clock, and holds the stream until it is near enough to the
+    /// rest.
+    async fn hand_on_in_step(&self, mut blocks: Vec<VerifiedBlock>) -> Result<(), SessionEnd> {
+        let mut clock = self.shared.view.clock_round.clone();
+        while !blocks.is_empty() {
+            let limit = clock.borrow_and_update().plus(self.shared.limits.max_rounds_ahead);
+            let rest = blocks.split_off(blocks.partition_point(|block| block.round() <= limit));
+            if !blocks.is_empty() {
+                let (from, source) = (self.peer.authority, BlockSource::Streamed);
+                self.shared.hand_on(PeerEvent::Blocks { from, source, blocks }).await?;
+            }
+            if !rest.is_empty() {
+                clock.changed().await.map_err(|_| SessionEnd::Finished)?;
+            }
+            blocks = rest;
+        }
+        Ok(())
+    }
+
+    async fn ended(&self, end: StreamEnd) -> SessionEnd {
+        match end {
+            StreamEnd::Lost(reason) => SessionEnd::Lost(reason),
+            StreamEnd::Fault(label) => match self.shared.report(&self.peer, label).await {
+                Ok(()) => SessionEnd::Fault,
+                Err(end) => end,
+            },
+        }
+    }
+}
+
+/// The blocks up to the first that the peer may not stream: one that another authority signed, or whose round does not
+/// rise.
+fn in_stream_order(
+    mut blocks: Vec<VerifiedBlock>,
+    peer: AuthorityIndex,
+    last: &mut Round,
+) -> (Vec<VerifiedBlock>, Option<&'static str>) {
+    let mut fault = None;
+    let mut count = 0usize;
+    for block in &blocks {
+        if block.author() != peer {
+            fault = Some(label::WRONG_AUTHOR);
+            break;
+        }
+        if block.round() <= *last {
+            fault = Some(label::STREAM_ORDER);
+            break;
+        }
+        *last = block.round();
+        count = count.saturating_add(1);
+    }
+    blocks.truncate(count);
+    (blocks, fault)
+}
+
+/// Growing waits with jitter: each is drawn from between half and all of a bound that doubles from `min` to `max`.
+#[derive(Debug)]
+struct Waits {
+    builder: ExponentialBuilder,
+    max: Duration,
+    current: ExponentialBackoff,
+}
+
+impl Waits {
+    fn new(min: Duration, max: Duration) -> Self {
+        // The jitter adds up to as much again.
+        let builder = ExponentialBuilder::new()
+            .with_min_delay(min / 2)
+            .with_max_delay(max / 2)
+            .without_max_times()
+            .with_jitter();
+        Self { builder, max, current: builder.build() }
+    }
+
+    fn next(&mut self) -> Duration {
+        self.current.next().unwrap_or(self.max).min(self.max)
+    }
+
+    fn reset(&mut self) {
+        self.current = self.builder.build();
+    }
+}
+
+/// Waits after faults; they start anew when a peer was long without.
+#[derive(Debug)]
+struct Penalties {
+    waits: Waits,
+    forget_after: Duration,
+    last: Option<Instant>,
+}
+
+impl Penalties {
+    fn new(limits: &PeerLimits) -> Self {
+        Self {
+            waits: Waits::new(limits.penalty_min, limits.penalty_max),
+            forget_after: limits.penalty_max.saturating_mul(4),
+            last: None,
+        }
+    }
+
+    fn next(&mut self) -> Duration {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.duration_since(last) > self.forget_after) {
+            self.waits.reset();
+        }
+        self.last = Some(now);
+        self.waits.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_cap_and_start_anew() {
+        let millis = Duration::from_millis;
+        let mut waits = Waits::new(millis(50), millis(2_000));
+        let first = waits.next();
+        assert!(first >= millis(25) && first <= millis(50), "{first:?}");
+        let tenth = (0..10).map(|_| waits.next()).last().unwrap();
+        assert!(tenth >= millis(1_000) && tenth <= millis(2_000), "{tenth:?}");
+        waits.reset();
+        assert!(waits.next() <= millis(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn penalties_are_forgotten_after_a_long_time_without_a_fault() {
+        let limits = PeerLimits::default();
+        let mut penalties = Penalties::new(&limits);
+        let grown = (0..20).map(|_| penalties.next()).last().unwrap();
+        assert!(grown >= limits.penalty_max / 2);
+        time::advance(limits.penalty_max * 5).await;
+        assert!(penalties.next() <= limits.penalty_min);
+    }
+}

@@ -1,0 +1,85 @@
+//! What passes between the peer network and the driver.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use consensus_core::{AuthorityIndex, BlockSource, Committee, Round, VerifiedBlock};
+use tokio::sync::watch;
+
+/// Labels of faults beside those of [`BlockError::label`](consensus_core::BlockError::label).
+pub mod label {
+    /// A message that is not what the contract says, such as an event without content.
+    pub const MALFORMED: &str = "malformed";
+    /// A message above the decode limit.
+    pub const OVERSIZED: &str = "oversized";
+    /// A streamed block that the peer has not signed itself.
+    pub const WRONG_AUTHOR: &str = "wrong_author";
+    /// A streamed block whose round does not rise.
+    pub const STREAM_ORDER: &str = "stream_order";
+    /// A block in answer to a fetch that nobody asked for, or twice.
+    pub const UNREQUESTED: &str = "unrequested";
+}
+
+/// What peers have to say to the driver.
+#[derive(Clone, Debug)]
+pub enum PeerEvent {
+    /// Verified blocks; those of a stream in the order of the stream. At least one.
+    Blocks {
+        /// Who sent them.
+        from: AuthorityIndex,
+        /// How they came.
+        source: BlockSource,
+        /// The blocks.
+        blocks: Vec<VerifiedBlock>,
+    },
+    /// The peer has transactions and has proposed in `round`.
+    Wake {
+        /// The peer.
+        from: AuthorityIndex,
+        /// Its round.
+        round: Round,
+    },
+    /// The peer broke a rule; its connection is closed.
+    Invalid {
+        /// The peer.
+        from: AuthorityIndex,
+        /// [`BlockError::label`](consensus_core::BlockError::label), or one of [`label`].
+        label: &'static str,
+    },
+}
+
+/// Highest accepted round of each authority: written by the driver, read when a stream is resumed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AcceptedRounds(Arc<[AtomicU64]>);
+
+impl AcceptedRounds {
+    /// Nothing accepted from anybody.
+    pub fn new(committee: &Committee) -> Self {
+        Self(committee.indexes().map(|_| AtomicU64::new(Round::GENESIS.get())).collect())
+    }
+
+    /// Notes that a block of `authority` in `round` is in the DAG, and with it all of its own blocks before. Lower rounds
+    /// and unknown authorities change nothing.
+    pub fn raise(&self, authority: AuthorityIndex, round: Round) {
+        if let Some(accepted) = self.0.get(authority.as_usize()) {
+            accepted.fetch_max(round.get(), Ordering::Relaxed);
+        }
+    }
+
+    /// The highest accepted round; genesis for none.
+    pub fn get(&self, authority: AuthorityIndex) -> Round {
+        let accepted = self.0.get(authority.as_usize());
+        accepted.map_or(Round::GENESIS, |accepted| Round::new(accepted.load(Ordering::Relaxed)))
+    }
+}
+
+/// What the network sees of the driver's state.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Where streams are resumed.
+    pub accepted: AcceptedRounds,
+    /// The threshold clock's round: how far ahead blocks are handed on.
+    pub clock_round: watch::Receiver<Round>,
+}

@@ -1,0 +1,52 @@
+//! What the requests of peers must say.
+
+use consensus_core::{BlockRef, Epoch, Genesis};
+use metanode_proto::{peer::v1, reason};
+use metanode_shell::status;
+use tonic::{Code, Status};
+
+use crate::wire::{block_refs_from_proto, chain_id_from_proto};
+
+/// Most references in one call of `FetchBlocks`.
+pub(super) const MAX_FETCH_REFS: usize = 1000;
+
+/// Most bytes of blocks in one answer to `FetchBlocks`.
+const MAX_FETCH_BYTES: u64 = 4 << 20;
+
+/// Where an answer to `FetchBlocks` is cut, in bytes: 4 MiB, or the largest commit where that is less, for every end
+/// decodes that and 1 MiB more.
+pub(super) fn fetch_cut_bytes(genesis: &Genesis) -> u64 {
+    MAX_FETCH_BYTES.min(genesis.parameters().max_commit_bytes)
+}
+
+/// The references of a request: 1 to 1000.
+pub(super) fn fetch_refs(request: &v1::FetchBlocksRequest) -> Result<Vec<BlockRef>, Status> {
+    let count = request.blocks.len();
+    if count == 0 || count > MAX_FETCH_REFS {
+        return Err(status::invalid_field(
+            "blocks",
+            format!("{count} entries, 1 to {MAX_FETCH_REFS} are allowed"),
+        ));
+    }
+    Ok(block_refs_from_proto("blocks", &request.blocks)?)
+}
+
+/// Refuses a request of another chain.
+pub(super) fn check_chain(genesis: &Genesis, chain_id: &[u8]) -> Result<(), Status> {
+    let expected = genesis.chain_id();
+    if chain_id_from_proto("chain_id", chain_id)? == expected {
+        return Ok(());
+    }
+    let message = format!("this is chain {expected}");
+    Err(status::reason(Code::FailedPrecondition, reason::WRONG_CHAIN, message, &[("chain_id", &expected)]))
+}
+
+/// Refuses a request of another epoch.
+pub(super) fn check_epoch(genesis: &Genesis, epoch: u64) -> Result<(), Status> {
+    let current = genesis.committee().epoch();
+    if Epoch::new(epoch) == current {
+        return Ok(());
+    }
+    let message = format!("epoch {epoch} is asked about, this is epoch {current}");
+    Err(status::reason(Code::FailedPrecondition, reason::WRONG_EPOCH, message, &[("epoch", &current)]))
+}

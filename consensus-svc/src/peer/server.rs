@@ -1,0 +1,190 @@
+//! `metanode.peer.v1.PeerService`, served to members.
+
+mod subscription;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use consensus_core::{AuthorityIndex, BlockRef, Genesis, Round};
+use futures::Stream;
+use metanode_proto::{
+    peer::v1::{
+        FetchBlocksRequest, FetchBlocksResponse, FetchBoundaryRequest, FetchBoundaryResponse,
+        FetchCommitsRequest, FetchCommitsResponse, FetchOwnLastBlockRequest, FetchOwnLastBlockResponse,
+        SubscribeBlocksRequest, SubscribeBlocksResponse, peer_service_server::PeerService,
+    },
+    reason,
+};
+use metanode_shell::status::{self, WithRetry};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
+
+use super::{
+    config::PeerLimits,
+    listener::Caller,
+    own_blocks::OwnBlocks,
+    request,
+    store::{BlockStore, StoreReadError},
+};
+use subscription::Subscription;
+
+/// Reason of RESOURCE_EXHAUSTED when a peer has as many calls under way as it may.
+const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
+/// When a peer with too many calls may try again.
+const TOO_MANY_CALLS_RETRY: Duration = Duration::from_millis(100);
+/// What a block takes in an answer beside its bytes: tag and length.
+const ENTRY_BYTES: u64 = 8;
+
+/// What the calls are answered from.
+pub(super) struct Served {
+    pub(super) genesis: Arc<Genesis>,
+    pub(super) store: Arc<dyn BlockStore>,
+    pub(super) own_blocks: Arc<OwnBlocks>,
+    pub(super) limits: PeerLimits,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// The service.
+pub(super) struct PeerServer {
+    served: Arc<Served>,
+    quotas: Vec<Quota>,
+}
+
+/// What one authority may have under way.
+struct Quota {
+    subscriptions: Arc<Semaphore>,
+    fetches: Arc<Semaphore>,
+}
+
+impl PeerServer {
+    pub(super) fn new(served: Served) -> Self {
+        let limits = &served.limits;
+        let quota = |_| Quota {
+            subscriptions: Arc::new(Semaphore::new(limits.subscriptions_per_peer)),
+            fetches: Arc::new(Semaphore::new(limits.fetches_per_peer)),
+        };
+        let quotas = served.genesis.committee().indexes().map(quota).collect();
+        Self { served: Arc::new(served), quotas }
+    }
+
+    fn quota<T>(&self, request: &Request<T>) -> Result<(AuthorityIndex, &Quota), Status> {
+        let caller = request.extensions().get::<Caller>();
+        let quota = caller.and_then(|caller| Some((caller.0, self.quotas.get(caller.0.as_usize())?)));
+        quota.ok_or_else(|| {
+            status::reason(Code::PermissionDenied, reason::NOT_A_MEMBER, "the caller is no member", &[])
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl PeerService for PeerServer {
+    type SubscribeBlocksStream =
+        Pin<Box<dyn Stream<Item = Result<SubscribeBlocksResponse, Status>> + Send + 'static>>;
+
+    async fn subscribe_blocks(
+        &self,
+        request: Request<SubscribeBlocksRequest>,
+    ) -> Result<Response<Self::SubscribeBlocksStream>, Status> {
+        let (caller, quota) = self.quota(&request)?;
+        let request = request.into_inner();
+        request::check_chain(&self.served.genesis, &request.chain_id)?;
+        request::check_epoch(&self.served.genesis, request.epoch)?;
+        let permit = admit(&quota.subscriptions, "SubscribeBlocks")?;
+        tracing::debug!(
+            authority = i64::from(caller.get()),
+            after_round = request.after_round,
+            "peer subscribes"
+        );
+        let subscription =
+            Subscription::new(Arc::clone(&self.served), Round::new(request.after_round), permit);
+        Ok(Response::new(Box::pin(subscription.into_stream())))
+    }
+
+    async fn fetch_blocks(
+        &self,
+        request: Request<FetchBlocksRequest>,
+    ) -> Result<Response<FetchBlocksResponse>, Status> {
+        let (_, quota) = self.quota(&request)?;
+        let request = request.into_inner();
+        request::check_epoch(&self.served.genesis, request.epoch)?;
+        let wanted = request::fetch_refs(&request)?;
+        let permit = admit(&quota.fetches, "FetchBlocks")?;
+        let served = Arc::clone(&self.served);
+        let blocks = read(move || {
+            let blocks = read_blocks(&served, &wanted);
+            drop(permit);
+            blocks
+        })
+        .await?;
+        Ok(Response::new(FetchBlocksResponse { blocks }))
+    }
+
+    async fn fetch_commits(
+        &self,
+        _request: Request<FetchCommitsRequest>,
+    ) -> Result<Response<FetchCommitsResponse>, Status> {
+        Err(status::not_served_yet("PeerService.FetchCommits"))
+    }
+
+    async fn fetch_boundary(
+        &self,
+        _request: Request<FetchBoundaryRequest>,
+    ) -> Result<Response<FetchBoundaryResponse>, Status> {
+        Err(status::not_served_yet("PeerService.FetchBoundary"))
+    }
+
+    async fn fetch_own_last_block(
+        &self,
+        _request: Request<FetchOwnLastBlockRequest>,
+    ) -> Result<Response<FetchOwnLastBlockResponse>, Status> {
+        Err(status::not_served_yet("PeerService.FetchOwnLastBlock"))
+    }
+}
+
+fn admit(quota: &Arc<Semaphore>, call: &'static str) -> Result<OwnedSemaphorePermit, Status> {
+    Arc::clone(quota).try_acquire_owned().map_err(|_| {
+        let message = format!("too many calls of {call} under way");
+        status::reason(Code::ResourceExhausted, TOO_MANY_CALLS, message, &[("call", &call)])
+            .with_retry(TOO_MANY_CALLS_RETRY)
+    })
+}
+
+/// Reads from the store on a thread for blocking work. The permit of a call goes along, so that a caller who hangs up
+/// does not leave more reads behind than its quota.
+async fn read<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreReadError> + Send + 'static,
+) -> Result<T, Status> {
+    match task::spawn_blocking(read).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "blocks cannot be read for a peer");
+            Err(status::reason(
+                Code::Unavailable,
+                reason::STORAGE_FAILED,
+                "the block store cannot be read",
+                &[],
+            ))
+        }
+        Err(_) => Err(status::reason(Code::Unavailable, reason::DRAINING, "the service goes down", &[])),
+    }
+}
+
+/// What is held of `wanted`, in that order, cut before the bytes would exceed the limit.
+fn read_blocks(served: &Served, wanted: &[BlockRef]) -> Result<Vec<Bytes>, StoreReadError> {
+    let cut = request::fetch_cut_bytes(&served.genesis);
+    let (mut blocks, mut size_bytes) = (Vec::new(), 0u64);
+    for reference in wanted {
+        let Some(block) = served.store.block(reference)? else { continue };
+        let bytes = block.signed_bytes().clone();
+        size_bytes = size_bytes.saturating_add(bytes.len() as u64).saturating_add(ENTRY_BYTES);
+        if size_bytes > cut && !blocks.is_empty() {
+            break;
+        }
+        blocks.push(bytes);
+    }
+    Ok(blocks)
+}

@@ -1,0 +1,47 @@
+//! What the peer network reads from the block store.
+
+use std::error::Error;
+
+use consensus_core::{BlockRef, Round, VerifiedBlock};
+
+/// The store could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the block store cannot be read")]
+pub struct StoreReadError {
+    /// What the store said.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreReadError {
+    /// Takes the store's own error.
+    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: source.into() }
+    }
+}
+
+/// Blocks, by name and by author. Calls may block: they are made on threads for blocking work, never on a worker
+/// of the runtime.
+pub trait BlockStore: Send + Sync {
+    /// A block of any author; `None` if it is not held.
+    ///
+    /// # Errors
+    /// [`StoreReadError`].
+    fn block(&self, block: &BlockRef) -> Result<Option<VerifiedBlock>, StoreReadError>;
+
+    /// Own blocks of rounds above `after`, up to `through`, rising: the lowest ones that are held, at most `max_count`, and
+    /// as many as stay within `max_bytes` of signed bytes together, but at least one if there is any.
+    ///
+    /// `through` is a round that was released for sending. A store may already show a block above it that is not durable
+    /// yet, and whoever saw that would hold us to it.
+    ///
+    /// # Errors
+    /// [`StoreReadError`].
+    fn own_blocks(
+        &self,
+        after: Round,
+        through: Round,
+        max_count: usize,
+        max_bytes: u64,
+    ) -> Result<Vec<VerifiedBlock>, StoreReadError>;
+}

@@ -56,13 +56,17 @@ impl ExecutorService for Service {
         _request: Request<GetLastBlockNumberRequest>,
     ) -> Result<Response<GetLastBlockNumberResponse>, Status> {
         let Standing { ready, executed, state_root, epoch } = *self.standing.borrow();
-        tracing::info!(
-            target: TARGET_STARTUP,
-            ready,
-            block_number = int(executed.index),
-            commit_digest = %executed.digest,
-            "[EXECUTOR-REQ] position answered"
-        );
+        if ready {
+            tracing::info!(
+                target: TARGET_STARTUP,
+                block_number = int(executed.index),
+                commit_digest = %executed.digest,
+                "[EXECUTOR-REQ] position answered"
+            );
+        } else {
+            // Asked again until it is ready.
+            tracing::debug!(target: TARGET_STARTUP, "[EXECUTOR-REQ] position asked, not ready");
+        }
         Ok(Response::new(GetLastBlockNumberResponse {
             block_number: executed.index,
             commit_digest: wire::to_bytes(executed.digest),

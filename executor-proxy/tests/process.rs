@@ -9,12 +9,12 @@ mod harness;
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use harness::{Client, commit, commit_with, digest, transfer, write_files};
-use metanode_proto::executor::v1::executor_service_client::ExecutorServiceClient;
-use metanode_shell::grpc;
 use reference_ledger::transaction_digest;
 
 fn program() -> Command {
@@ -31,7 +31,8 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 /// A proxy as a process; killed when dropped.
 struct Process {
     child: Child,
-    events: BufReader<ChildStderr>,
+    /// Read all the time, since a process whose pipe is full stands still.
+    events: mpsc::Receiver<serde_json::Value>,
     address: String,
 }
 
@@ -44,30 +45,31 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut events = BufReader::new(child.stderr.take().unwrap());
-        let address = loop {
-            let mut line = String::new();
-            assert!(events.read_line(&mut line).unwrap() > 0, "it ended before it listened");
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if event["message"] == "listening" {
-                break event["address"].as_str().unwrap().to_owned();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, events) = mpsc::sync_channel(10_000);
+        thread::spawn(move || {
+            for line in lines {
+                // The last words of an error are for people.
+                if let Ok(event) = serde_json::from_str(&line.unwrap()) {
+                    let _ = sender.send(event);
+                }
             }
-        };
+        });
+        let listening = events.iter().find(|event: &serde_json::Value| event["message"] == "listening");
+        let address = listening.expect("it listens")["address"].as_str().unwrap().to_owned();
         Self { child, events, address }
     }
 
     fn client(&self) -> Client {
-        Client(ExecutorServiceClient::new(grpc::channel(&format!("http://{}", self.address)).unwrap()))
+        Client::new(&self.address)
     }
 
-    /// SIGTERM; the exit code and the events that came since.
+    /// SIGTERM; the exit code and the events that came since it listened.
     fn terminate(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let status = self.child.wait().unwrap();
-        let events = self.events.by_ref().lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
-        let events = events.collect();
-        (status.code(), events)
+        (status.code(), self.events.iter().collect())
     }
 }
 
@@ -77,8 +79,6 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
-
-use std::io::Read as _;
 
 #[test]
 fn help_names_commands_and_exit_codes() {
@@ -204,6 +204,49 @@ async fn the_ledger_command_prints_what_was_executed_also_after_a_kill() {
     let (code, table, _) = run(&["ledger", "--dir", data]);
     assert_eq!(code, Some(0));
     assert!(table.contains("2 executed, 1 rejected, 1 duplicates"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s01_a_kill_under_load_loses_nothing_that_was_acknowledged_and_executes_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(folder.path());
+    let (mut acknowledged, mut sent, mut root) = (0, 0, Vec::new());
+    for round in 1..=4_u64 {
+        let mut process = Process::start(folder.path());
+        let client = process.client();
+        client.wait_until_ready().await;
+        let position = client.position().await;
+        assert!((acknowledged..=sent).contains(&position.block_number), "{acknowledged} {sent} {position:?}");
+        assert_eq!(position.commit_digest, digest(position.block_number));
+        if position.block_number == acknowledged {
+            assert!(round == 1 || position.state_root == root);
+        }
+        let (mut stream, incarnation) = client.open(0).await;
+        assert_eq!(incarnation, round);
+        for index in position.block_number + 1..=position.block_number + 20 {
+            stream.commit(commit(index)).await;
+            sent = index;
+        }
+        for _ in 0..5 + round {
+            let acknowledgement = stream.acknowledgement().await;
+            assert!(!acknowledgement.duplicate && acknowledgement.rejected.is_empty(), "{acknowledgement:?}");
+            (acknowledged, root) = (acknowledgement.index, acknowledgement.state_root.to_vec());
+        }
+        assert!(acknowledged < sent, "something is on its way at the kill");
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+    let data = folder.path().join("data");
+    let (code, output, error) = run(&["ledger", "--dir", data.to_str().unwrap(), "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let commits: Vec<serde_json::Value> = serde_json::from_str(&output).unwrap();
+    assert!(u64::try_from(commits.len()).unwrap() >= acknowledged);
+    for (index, executed) in (1..).zip(&commits) {
+        // Each transfer carries the next nonce, so one executed twice or left out would be a rejection.
+        let transaction = transaction_digest(&transfer(1, index - 1)).to_string();
+        assert_eq!((&executed["index"], &executed["rejected"]), (&index.into(), &serde_json::json!([])));
+        assert_eq!(executed["transactions"], serde_json::json!([transaction]));
+    }
 }
 
 #[test]

@@ -25,6 +25,9 @@ use reference_ledger::{ChainId, SigningKey, TransferBody, account_key};
 use tokio::{sync::mpsc, sync::oneshot, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 pub(crate) const CHAIN: [u8; 32] = [0xc1; 32];
 pub(crate) const AUTHORITY: [u8; 32] = [0xa1; 32];
@@ -95,8 +98,7 @@ impl Proxy {
     }
 
     pub(crate) fn client(&self) -> Client {
-        let channel = grpc::channel(&format!("http://{}", self.address)).unwrap();
-        Client(ExecutorServiceClient::new(channel))
+        Client::new(&self.address.to_string())
     }
 
     /// Ends in order.
@@ -121,18 +123,24 @@ impl Proxy {
 
 /// A client of the contract.
 #[derive(Clone)]
-pub(crate) struct Client(pub(crate) ExecutorServiceClient<Channel>);
+pub(crate) struct Client(pub(crate) ExecutorServiceClient<Channel>, HealthClient<Channel>);
 
 impl Client {
+    pub(crate) fn new(address: &str) -> Self {
+        let channel = grpc::channel(&format!("http://{address}")).unwrap();
+        Self(ExecutorServiceClient::new(channel.clone()), HealthClient::new(channel))
+    }
+
     pub(crate) async fn position(&self) -> GetLastBlockNumberResponse {
         self.0.clone().get_last_block_number(GetLastBlockNumberRequest {}).await.unwrap().into_inner()
     }
 
-    /// Asks until it is ready. Each question is answered from a task that runs beside the load, so asking is waiting.
+    /// Waits for the event that health tells.
     pub(crate) async fn wait_until_ready(&self) {
-        while !self.position().await.ready {
-            tokio::task::yield_now().await;
-        }
+        let request = HealthCheckRequest { service: String::new() };
+        let mut changes = self.1.clone().watch(request).await.unwrap().into_inner();
+        while changes.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+        assert!(self.position().await.ready);
     }
 
     /// Starts a stream without an opening.

@@ -13,6 +13,7 @@ use tokio::{
 use tokio_rustls::rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tracing::Instrument;
 
 use super::{
     config::PeerLimits,
@@ -64,6 +65,15 @@ pub(super) enum SessionEnd {
     Finished,
 }
 
+/// How far a stream has come.
+#[derive(Debug)]
+struct Place {
+    /// Highest round of a streamed block, or that the stream was resumed after.
+    streamed: Round,
+    /// Highest round of a hint.
+    woken: Round,
+}
+
 /// The task of one peer.
 #[derive(Debug)]
 pub(super) struct Subscriber {
@@ -89,7 +99,9 @@ impl Subscriber {
         let mut penalties = Penalties::new(limits);
         loop {
             let mut heard = false;
-            let end = self.session(&mut heard).await;
+            let authority = i64::from(self.peer.authority.get());
+            let span = tracing::debug_span!("consensus.peer.subscribe", authority);
+            let end = self.session(&mut heard).instrument(span).await;
             if heard {
                 waits.reset();
             }
@@ -98,8 +110,12 @@ impl Subscriber {
                 SessionEnd::Lost(reason) => (waits.next(), reason),
                 SessionEnd::Fault => (penalties.next(), "the peer is at fault".to_owned()),
             };
-            let authority = i64::from(self.peer.authority.get());
-            tracing::debug!(authority, reason, wait_ms = ?wait.as_millis(), "no connection to peer");
+            tracing::debug!(
+                authority,
+                reason,
+                wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX),
+                "no connection to peer"
+            );
             self.peer.lost(reason);
             time::sleep(wait).await;
         }
@@ -128,12 +144,12 @@ impl Subscriber {
         self.peer.connected(Link { channel, broken: broken.clone() });
         let authority = i64::from(self.peer.authority.get());
         tracing::info!(authority, after_round = after.get(), "subscribed to peer");
-        let mut last = after;
+        let mut place = Place { streamed: after, woken: Round::GENESIS };
         let reading = async {
             loop {
                 let batch = inbound::next_batch(&mut stream, limits).await;
                 *heard |= !batch.blocks.is_empty() || batch.wake.is_some();
-                if let Err(end) = self.take(batch, &mut last).await {
+                if let Err(end) = self.take(batch, &mut place).await {
                     return end;
                 }
             }
@@ -144,18 +160,22 @@ impl Subscriber {
         }
     }
 
-    /// Verifies and hands on one batch; `last` is the highest round of the stream so far.
-    async fn take(&self, batch: Batch, last: &mut Round) -> Result<(), SessionEnd> {
+    /// Verifies and hands on one batch.
+    async fn take(&self, batch: Batch, place: &mut Place) -> Result<(), SessionEnd> {
         let Batch { blocks, wake, end } = batch;
         if !blocks.is_empty() {
             let verdict = self.shared.verifier.verify(blocks).await.ok_or(SessionEnd::Finished)?;
-            let (valid, fault) = in_stream_order(verdict.valid, self.peer.authority, last);
+            let (valid, fault) = in_stream_order(verdict.valid, self.peer.authority, &mut place.streamed);
             self.hand_on_in_step(valid).await?;
             if let Some(label) = fault.or(verdict.invalid.map(|error| error.label())) {
                 return Err(self.ended(StreamEnd::Fault(label)).await);
             }
         }
-        if let Some(round) = wake {
+        // A hint that says nothing new is let pass by, and one for a round far ahead waits as its block would, so that a
+        // flood of hints stays on the peer's own connection.
+        if let Some(round) = wake.filter(|round| *round > place.woken) {
+            place.woken = round;
+            self.wait_for_clock(round).await?;
             self.shared.hand_on(PeerEvent::Wake { from: self.peer.authority, round }).await?;
         }
         match end {
@@ -167,20 +187,22 @@ impl Subscriber {
     /// Hands blocks on whose rounds are near enough to the clock, and holds the stream until it is near enough to the
     /// rest.
     async fn hand_on_in_step(&self, mut blocks: Vec<VerifiedBlock>) -> Result<(), SessionEnd> {
-        let mut clock = self.shared.view.clock_round.clone();
-        while !blocks.is_empty() {
-            let limit = clock.borrow_and_update().plus(self.shared.limits.max_rounds_ahead);
+        while let Some(first) = blocks.first() {
+            let limit = self.wait_for_clock(first.round()).await?;
             let rest = blocks.split_off(blocks.partition_point(|block| block.round() <= limit));
-            if !blocks.is_empty() {
-                let (from, source) = (self.peer.authority, BlockSource::Streamed);
-                self.shared.hand_on(PeerEvent::Blocks { from, source, blocks }).await?;
-            }
-            if !rest.is_empty() {
-                clock.changed().await.map_err(|_| SessionEnd::Finished)?;
-            }
+            let (from, source) = (self.peer.authority, BlockSource::Streamed);
+            self.shared.hand_on(PeerEvent::Blocks { from, source, blocks }).await?;
             blocks = rest;
         }
         Ok(())
+    }
+
+    /// Waits until the clock is near enough to `round`; the highest round that it is near enough to.
+    async fn wait_for_clock(&self, round: Round) -> Result<Round, SessionEnd> {
+        let ahead = self.shared.limits.max_rounds_ahead;
+        let mut clock = self.shared.view.clock_round.clone();
+        let near = clock.wait_for(|clock| clock.plus(ahead) >= round).await;
+        near.map(|clock| clock.plus(ahead)).map_err(|_| SessionEnd::Finished)
     }
 
     async fn ended(&self, end: StreamEnd) -> SessionEnd {

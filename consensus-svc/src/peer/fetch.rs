@@ -6,6 +6,7 @@ use bytes::Bytes;
 use consensus_core::{BlockRef, BlockSource};
 use metanode_proto::peer::v1::FetchBlocksRequest;
 use tokio::{sync::mpsc, time};
+use tracing::Instrument;
 
 use super::{
     client::{SessionEnd, Shared},
@@ -45,10 +46,13 @@ impl FetchWorker {
             }
             let Some(link) = self.peer.link() else { continue };
             let fetching = async {
-                // An answer is cut by bytes: as long as it is long, ask for the rest.
-                while !wanted.is_empty() && self.fetch(&link, &mut wanted).await? {}
+                while !wanted.is_empty() {
+                    self.fetch(&link, &mut wanted).await?;
+                }
                 Ok(())
             };
+            let authority = i64::from(self.peer.authority.get());
+            let fetching = fetching.instrument(tracing::debug_span!("consensus.peer.fetch", authority));
             let ended = tokio::select! {
                 () = link.broken.cancelled() => Ok(()),
                 ended = fetching => ended,
@@ -57,7 +61,6 @@ impl FetchWorker {
                 Err(SessionEnd::Finished) => return,
                 Err(SessionEnd::Fault) => link.broken.cancel(),
                 Err(SessionEnd::Lost(reason)) => {
-                    let authority = i64::from(self.peer.authority.get());
                     tracing::debug!(authority, reason, "blocks not fetched");
                 }
                 Ok(()) => {}
@@ -65,11 +68,12 @@ impl FetchWorker {
         }
     }
 
-    /// One call. Takes what came out of `wanted`; whether the answer was cut.
-    async fn fetch(&self, link: &Link, wanted: &mut BTreeSet<BlockRef>) -> Result<bool, SessionEnd> {
+    /// One call for as many as it may name. Takes out of `wanted` what came, and what the peer does not hold: at least one.
+    async fn fetch(&self, link: &Link, wanted: &mut BTreeSet<BlockRef>) -> Result<(), SessionEnd> {
+        let asked: Vec<BlockRef> = wanted.iter().take(MAX_FETCH_REFS).copied().collect();
         let request = FetchBlocksRequest {
             epoch: self.shared.genesis.committee().epoch().get(),
-            blocks: wanted.iter().take(MAX_FETCH_REFS).map(block_ref_to_proto).collect(),
+            blocks: asked.iter().map(block_ref_to_proto).collect(),
         };
         let mut client = self.shared.client(link.channel.clone());
         let answer = time::timeout(self.shared.limits.call_deadline, client.fetch_blocks(request)).await;
@@ -81,18 +85,21 @@ impl FetchWorker {
             },
             Err(_elapsed) => return Err(SessionEnd::Lost("the fetch is not answered in time".to_owned())),
         };
-        if blocks.is_empty() {
-            return Ok(false);
+        if blocks.len() > asked.len() {
+            return Err(self.fault(label::UNREQUESTED).await);
         }
         let size_bytes: u64 = blocks.iter().map(|block| block.len() as u64).sum();
-        self.hand_on(blocks, wanted).await?;
-        Ok(size_bytes >= fetch_cut_bytes(&self.shared.genesis) / 2)
+        if !blocks.is_empty() {
+            self.hand_on(blocks, wanted).await?;
+        }
+        // A long answer was cut by bytes: what is missing in it is asked for again. In a short one it is not held.
+        if size_bytes < fetch_cut_bytes(&self.shared.genesis) / 2 {
+            wanted.retain(|block| asked.binary_search(block).is_err());
+        }
+        Ok(())
     }
 
     async fn hand_on(&self, blocks: Vec<Bytes>, wanted: &mut BTreeSet<BlockRef>) -> Result<(), SessionEnd> {
-        if blocks.len() > wanted.len() {
-            return Err(self.fault(label::UNREQUESTED).await);
-        }
         let verdict = self.shared.verifier.verify(blocks).await.ok_or(SessionEnd::Finished)?;
         let count = verdict.valid.len();
         let blocks: Vec<_> =

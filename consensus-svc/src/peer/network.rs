@@ -95,6 +95,7 @@ impl PeerNetwork {
         let (members, incoming) = mpsc::channel(WAITING_CONNECTIONS);
         let acceptor = Acceptor { listener, tls, acceptor, connections: Arc::clone(&connections), members };
         let served = Served {
+            own,
             genesis,
             store,
             own_blocks: Arc::clone(&own_blocks),

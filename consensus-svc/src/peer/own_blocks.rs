@@ -49,6 +49,12 @@ struct Recent {
     floor: Round,
 }
 
+impl Recent {
+    fn released(&self) -> Round {
+        self.blocks.back().map_or(self.floor, VerifiedBlock::round)
+    }
+}
+
 impl OwnBlocks {
     /// Keeps at most `max_blocks` blocks of at most `max_bytes` signed bytes, but always the newest. Blocks up to
     /// `own_round` are in the store and may be sent.
@@ -66,7 +72,7 @@ impl OwnBlocks {
         let round = block.round();
         {
             let mut recent = self.recent();
-            if round <= recent.blocks.back().map_or(recent.floor, VerifiedBlock::round) {
+            if round <= recent.released() {
                 return;
             }
             recent.size_bytes = recent.size_bytes.saturating_add(size_bytes(&block));
@@ -90,6 +96,11 @@ impl OwnBlocks {
             notice.wake = notice.wake.max(round);
             higher
         });
+    }
+
+    /// The highest own round that may be sent.
+    pub(super) fn released(&self) -> Round {
+        self.recent().released()
     }
 
     /// How many blocks are in memory, and how many signed bytes they have.
@@ -150,6 +161,7 @@ mod tests {
         assert_eq!(own.following(Round::new(4)), Following::Nothing);
         own.push(block(6));
         assert_eq!(own.following(Round::new(4)), Following::Block(block(6)));
+        assert_eq!(own.released(), Round::new(6));
     }
 
     #[test]

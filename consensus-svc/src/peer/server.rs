@@ -41,6 +41,7 @@ const ENTRY_BYTES: u64 = 8;
 
 /// What the calls are answered from.
 pub(super) struct Served {
+    pub(super) own: AuthorityIndex,
     pub(super) genesis: Arc<Genesis>,
     pub(super) store: Arc<dyn BlockStore>,
     pub(super) own_blocks: Arc<OwnBlocks>,
@@ -173,11 +174,16 @@ async fn read<T: Send + 'static>(
     }
 }
 
-/// What is held of `wanted`, in that order, cut before the bytes would exceed the limit.
+/// What is held of `wanted`, in that order, cut before the bytes would exceed the limit. An own block that was not released
+/// for sending yet is not held: it may not be durable.
 fn read_blocks(served: &Served, wanted: &[BlockRef]) -> Result<Vec<Bytes>, StoreReadError> {
     let cut = request::fetch_cut_bytes(&served.genesis);
+    let released = served.own_blocks.released();
     let (mut blocks, mut size_bytes) = (Vec::new(), 0u64);
     for reference in wanted {
+        if reference.author == served.own && reference.round > released {
+            continue;
+        }
         let Some(block) = served.store.block(reference)? else { continue };
         let bytes = block.signed_bytes().clone();
         size_bytes = size_bytes.saturating_add(bytes.len() as u64).saturating_add(ENTRY_BYTES);

@@ -106,6 +106,19 @@ async fn an_answer_is_cut_below_the_decode_limit_in_the_order_of_the_request() {
 }
 
 #[tokio::test]
+async fn s02_an_own_block_is_not_fetched_before_it_is_released() {
+    let (committee, node, mut client) = served().await;
+    let own = committee.chain(0, 1, 0).remove(0);
+    node.store.insert(&own);
+    let request = FetchBlocksRequest { epoch: 0, blocks: vec![wire(&own)] };
+    assert!(within(client.fetch_blocks(request.clone())).await.unwrap().into_inner().blocks.is_empty());
+    node.handle.broadcast(own.clone());
+    let blocks = within(client.fetch_blocks(request)).await.unwrap().into_inner().blocks;
+    assert_eq!(blocks, [own.signed_bytes().clone()]);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn t07_a_peer_has_few_fetches_under_way() {
     let (committee, node, client) = served().await;
     let block = committee.chain(1, 1, 0).remove(0);

@@ -170,14 +170,31 @@ async fn a_wake_hint_comes_after_the_block_that_it_speaks_of() {
 }
 
 #[tokio::test]
-async fn a_hint_from_a_peer_is_handed_on() {
+async fn t07_hints_are_handed_on_once_and_in_step() {
     let committee = TestCommittee::new(4);
+    let limits = PeerLimits { max_rounds_ahead: 2, ..quick_limits() };
     let mut peer = ScriptedPeer::start(&committee, SERVER).await;
-    let mut node = Node::plain(&committee, CLIENT, &[(SERVER, &peer.address)]).await;
+    let options = NodeOptions { limits, clock_round: 5, ..NodeOptions::default() };
+    let addresses = [(SERVER, peer.address.as_str())];
+    let mut node =
+        Node::start(&committee, CLIENT, listener_at("127.0.0.1:0").await, &addresses, options).await;
     let session = peer.session().await;
-    session.send(Some(Event::Wake(WakeHint { round: 7 }))).await;
-    let event = node.event().await;
-    assert!(matches!(event, PeerEvent::Wake { round, .. } if round == Round::new(7)));
+    let sending = tokio::spawn(async move {
+        for round in [7, 7, 6, 7, 8, u64::MAX] {
+            session.send(Some(Event::Wake(WakeHint { round }))).await;
+        }
+        session
+    });
+    let mut hints = vec![];
+    for clock in [5, 6] {
+        node.clock.send_replace(Round::new(clock));
+        let event = node.event().await;
+        let PeerEvent::Wake { from, round } = event else { panic!("{event:?}") };
+        assert_eq!(from, server_index());
+        hints.push(round.get());
+    }
+    assert_eq!(hints, [7, 8]);
+    drop(within(sending).await.unwrap());
     node.stop().await;
 }
 

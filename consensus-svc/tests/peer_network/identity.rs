@@ -5,20 +5,28 @@ use std::{sync::Arc, time::Duration};
 use consensus_core::{AuthorityIndex, Round};
 use consensus_svc::identity::SecretKey;
 use consensus_svc::peer::{
-    AcceptedRounds, BlockStore, PeerConfig, PeerError, PeerLimits, PeerNetwork, PeerView,
+    AcceptedRounds, BlockStore, PeerConfig, PeerError, PeerLimits, PeerNetwork, PeerView, tls::PeerTls,
 };
 use metanode_proto::peer::v1::{
     FetchBoundaryRequest, SubscribeBlocksRequest, peer_service_client::PeerServiceClient,
 };
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData, SignatureAlgorithm, SigningKey};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
+use tokio_rustls::rustls::{
+    crypto::ring::sign::any_eddsa_type,
+    pki_types::PrivatePkcs8KeyDer,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::support::{Node, NodeOptions, ScriptedPeer, TestCommittee, client, quick_limits, within};
+use super::support::{
+    Node, NodeOptions, ScriptedPeer, TestCommittee, client, client_of, quick_limits, within,
+};
 
 #[tokio::test]
 async fn a_key_outside_the_committee_is_refused() {
@@ -30,9 +38,53 @@ async fn a_key_outside_the_committee_is_refused() {
         client.fetch_boundary(FetchBoundaryRequest { epoch: 0 }).await.map_err(std::io::Error::other)
     });
     let error = outcome.await.unwrap_err().to_string();
-    assert!(!error.contains("NOT_SERVED_YET"), "{error}");
+    assert!(!error.contains("is not served"), "{error}");
     assert_eq!(node.handle.refused_connections(), 1);
     assert!((0..4).all(|peer| node.handle.open_connections(AuthorityIndex::new(peer)) == 0));
+    node.stop().await;
+}
+
+/// A certificate says anything: here it names a member's key, in the hands of somebody who does not have that key.
+struct StolenName {
+    name: [u8; 32],
+    hands: KeyPair,
+}
+
+impl PublicKeyData for StolenName {
+    fn der_bytes(&self) -> &[u8] {
+        &self.name
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ED25519
+    }
+}
+
+impl SigningKey for StolenName {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.hands.sign(message)
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_member_without_its_key_is_refused() {
+    let committee = TestCommittee::new(4);
+    let node = Node::plain(&committee, 0, &[]).await;
+    let hands = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let key = any_eddsa_type(&PrivatePkcs8KeyDer::from(hands.serialize_der())).unwrap();
+    let stolen = StolenName { name: committee.secrets[1].public_bytes(), hands };
+    let certificate = CertificateParams::default().self_signed(&stolen).unwrap();
+    let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
+    let tls = PeerTls::new(&SecretKey::new([250; 32]), committee.genesis.committee()).unwrap();
+    let mut config = (*tls.client_config(AuthorityIndex::new(0)).unwrap()).clone();
+    config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+    let outcome = within(async {
+        let mut client = client_of(Arc::new(config), &node.address).await?;
+        client.fetch_boundary(FetchBoundaryRequest { epoch: 0 }).await.map_err(std::io::Error::other)
+    });
+    assert!(!outcome.await.unwrap_err().to_string().contains("is not served"));
+    assert_eq!(node.handle.refused_connections(), 1);
+    assert_eq!(node.handle.open_connections(AuthorityIndex::new(1)), 0);
     node.stop().await;
 }
 

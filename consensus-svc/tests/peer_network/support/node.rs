@@ -19,7 +19,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
-use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, pki_types::ServerName},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
@@ -191,7 +194,15 @@ pub(crate) async fn client(
     address: &str,
 ) -> io::Result<PeerServiceClient<Channel>> {
     let tls = PeerTls::new(&secret, committee.genesis.committee()).unwrap();
-    let connector = TlsConnector::from(tls.client_config(AuthorityIndex::new(server)).unwrap());
+    client_of(tls.client_config(AuthorityIndex::new(server)).unwrap(), address).await
+}
+
+/// A bare client with its own idea of TLS.
+pub(crate) async fn client_of(
+    tls: Arc<ClientConfig>,
+    address: &str,
+) -> io::Result<PeerServiceClient<Channel>> {
+    let connector = TlsConnector::from(tls);
     let stream = TcpStream::connect(address).await?;
     let stream = connector.connect(ServerName::try_from("test").unwrap(), stream).await?;
     let mut once = Some(TokioIo::new(stream));

@@ -72,6 +72,9 @@ impl Dag {
     /// Adds a block whose ancestors are all present. False if it was held already, or its author is no member.
     pub fn insert(&mut self, block: VerifiedBlock) -> bool {
         let committee = self.genesis.committee();
+        if committee.authority(block.author()).is_none() {
+            return false;
+        }
         let round = self.rounds.entry(block.round()).or_insert_with(|| RoundBlocks {
             by_author: vec![Vec::new(); committee.size()],
             authors: Tally::new(committee),

@@ -15,8 +15,8 @@ use crate::{
 enum Place {
     /// Waits under this ticket of arrival.
     Queued(u64),
-    /// Stands in an own block that is not committed yet.
-    Proposed,
+    /// Stands in the own block of this round, which is not committed yet.
+    Proposed(Round),
 }
 
 /// A proposed transaction with its ticket of arrival, under which it returns.
@@ -113,7 +113,7 @@ impl Pool {
             }
             let (arrival, transaction) = entry.remove_entry();
             if let Some((place, _)) = self.places.get_mut(&transaction.digest()) {
-                *place = Place::Proposed;
+                *place = Place::Proposed(round);
             }
             block.push(Proposed { arrival, transaction });
         }
@@ -131,7 +131,7 @@ impl Pool {
             if !self.places.contains_key(&transaction.digest()) {
                 let arrival = self.next_arrival;
                 self.next_arrival = arrival.saturating_add(1);
-                self.enter(transaction, Place::Proposed);
+                self.enter(transaction, Place::Proposed(round));
                 block.push(Proposed { arrival, transaction: transaction.clone() });
             }
         }
@@ -154,14 +154,15 @@ impl Pool {
     /// to its old place, once (T01).
     pub fn collect(&mut self, gc_round: Round) {
         let kept = self.proposed.split_off(&gc_round.next());
-        for Proposed { arrival, transaction } in
-            std::mem::replace(&mut self.proposed, kept).into_values().flatten()
-        {
-            if let Some((place, _)) = self.places.get_mut(&transaction.digest())
-                && *place == Place::Proposed
-            {
-                *place = Place::Queued(arrival);
-                self.queue.insert(arrival, transaction);
+        for (round, block) in std::mem::replace(&mut self.proposed, kept) {
+            for Proposed { arrival, transaction } in block {
+                // It may have been committed, submitted again, and stand in a later block by now.
+                if let Some((place, _)) = self.places.get_mut(&transaction.digest())
+                    && *place == Place::Proposed(round)
+                {
+                    *place = Place::Queued(arrival);
+                    self.queue.insert(arrival, transaction);
+                }
             }
         }
     }

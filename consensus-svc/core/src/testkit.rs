@@ -1,5 +1,6 @@
-//! Keys, committees and genesis for tests.
+//! Keys, committees, genesis, drawn DAGs and whole networks for tests.
 
+pub mod drawing;
 pub mod network;
 
 use crate::{

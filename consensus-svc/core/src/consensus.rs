@@ -241,8 +241,21 @@ impl Consensus {
     }
 
     fn submit(&mut self, ticket: Ticket, transactions: Vec<Transaction>, outbox: &mut Outbox) {
-        let outcome = if self.halted { SubmitOutcome::NotProposing } else { self.pool.submit(transactions) };
+        let outcome = if self.halted {
+            SubmitOutcome::NotProposing
+        } else {
+            self.refuse_size(&transactions).unwrap_or_else(|| self.pool.submit(transactions))
+        };
         outbox.immediate.push(Effect::Answer { ticket, outcome });
+    }
+
+    /// Whatever the callers check: a block with such a transaction would be refused by all others, and with it every
+    /// later block of this authority.
+    fn refuse_size(&self, transactions: &[Transaction]) -> Option<SubmitOutcome> {
+        let limit_bytes = u64::from(self.genesis.parameters().max_transaction_bytes);
+        let mut sizes = transactions.iter().map(|transaction| transaction.bytes().len() as u64).enumerate();
+        let (position, size_bytes) = sizes.find(|(_, size_bytes)| !(1..=limit_bytes).contains(size_bytes))?;
+        Some(SubmitOutcome::TransactionSize { position, size_bytes, limit_bytes })
     }
 
     /// Judges one block from a peer: forgotten, refused, kept waiting, or accepted.

@@ -71,6 +71,15 @@ pub enum SubmitOutcome {
         /// Its digest.
         digest: TransactionDigest,
     },
+    /// A transaction that no block may hold: empty, or over `max_transaction_bytes` (T03).
+    TransactionSize {
+        /// Its position in the batch.
+        position: usize,
+        /// Its size.
+        size_bytes: u64,
+        /// Most that is allowed; the least is 1.
+        limit_bytes: u64,
+    },
     /// This authority has stopped proposing.
     NotProposing,
 }

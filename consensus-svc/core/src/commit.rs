@@ -95,6 +95,13 @@ impl Commit {
             duplicate_marks: decoder.bytes("duplicate marks")?,
         };
         decoder.finish()?;
+        if commit.duplicate_marks.last() == Some(&0) {
+            return Err(DecodeError::Unexpected {
+                field: "last byte of duplicate marks",
+                found: 0,
+                expected: 1,
+            });
+        }
         Ok(commit)
     }
 

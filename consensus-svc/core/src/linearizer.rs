@@ -68,8 +68,16 @@ impl Linearizer {
     /// A linearizer after `commits`: consecutive, the last one closing, reaching back to the first whose last leader is
     /// above the GC round. Everything is derived from them: the refs that are committed above GC, the GC round, the
     /// chain's end.
-    pub fn recover(genesis: Arc<Genesis>, commits: &[(Commit, CommitDigest)]) -> Self {
+    /// `committed_rounds` only carries on what operators are shown of authors that were long absent.
+    pub fn recover(
+        genesis: Arc<Genesis>,
+        commits: &[(Commit, CommitDigest)],
+        committed_rounds: &[Round],
+    ) -> Self {
         let mut linearizer = Self::new(genesis);
+        for (highest, recorded) in linearizer.committed_rounds.iter_mut().zip(committed_rounds) {
+            *highest = *recorded;
+        }
         if let Some((last, digest)) = commits.last() {
             for reference in commits.iter().flat_map(|(commit, _)| &commit.blocks) {
                 linearizer.note_committed(reference);

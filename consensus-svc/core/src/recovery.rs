@@ -21,6 +21,9 @@ pub struct RecoveredLog {
     pub blocks: Vec<VerifiedBlock>,
     /// The own block of the highest round in the store, also where that is at or below the GC round.
     pub own_last: Option<VerifiedBlock>,
+    /// Highest committed round by authority, from the last [`Progress`](crate::Progress); may be empty. Shown to operators,
+    /// it decides nothing.
+    pub last_committed_rounds: Vec<Round>,
     /// The signing guard: highest (epoch, round) that may have been sent.
     pub guard: Option<(Epoch, Round)>,
 }

@@ -65,8 +65,11 @@ prop_compose! {
         previous_digest in any::<[u8; 32]>(),
         leaders in vec(reference(), 0..4),
         blocks in vec(reference(), 0..6),
-        duplicate_marks in vec(any::<u8>(), 0..6),
+        mut duplicate_marks in vec(any::<u8>(), 0..6),
     ) -> Commit {
+        while duplicate_marks.last() == Some(&0) {
+            duplicate_marks.pop();
+        }
         Commit {
             index: CommitIndex::new(index),
             epoch: Epoch::new(epoch),
@@ -99,6 +102,12 @@ proptest! {
         prop_assert_eq!(back.block(), &block);
         prop_assert_eq!(back.reference(), signed.reference());
         prop_assert_eq!(back.block().canonical_bytes(), block.canonical_bytes());
+    }
+
+    #[test]
+    fn marks_with_a_trailing_zero_byte_are_not_canonical(commit in any_commit()) {
+        let padded = Commit { duplicate_marks: [&commit.duplicate_marks[..], &[0]].concat().into(), ..commit };
+        prop_assert!(Commit::decode(padded.canonical_bytes().into()).is_err());
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl CommitLog {
             let reason = format!("own ones end at round {own_round}, the record says {}", progress.own_round);
             return Err(Entry::Blocks.damaged(reason));
         }
-        Ok(RecoveredLog { commits, blocks, own_last, guard })
+        let last_committed_rounds = progress.last_committed_rounds;
+        Ok(RecoveredLog { commits, blocks, own_last, last_committed_rounds, guard })
     }
 
     /// Progress and commits are written together, so they end at the same index.

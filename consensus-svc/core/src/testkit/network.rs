@@ -28,6 +28,8 @@ pub struct TestStore {
     pub blocks: BTreeMap<BlockRef, VerifiedBlock>,
     /// Persisted commits, from index 1.
     pub commits: Vec<(Commit, CommitDigest)>,
+    /// Highest committed round by authority.
+    pub last_committed_rounds: Vec<Round>,
     /// The signing guard.
     pub guard: Option<(Epoch, Round)>,
 }
@@ -37,6 +39,7 @@ impl TestStore {
     pub fn persist(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
+        self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
     }
 
     /// What a restart reads.
@@ -46,7 +49,14 @@ impl TestStore {
         let gc_round = last_leader.minus(gc_depth);
         let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
         let blocks = self.blocks.values().filter(|block| block.round() > gc_round).cloned().collect();
-        RecoveredLog { commits: self.commits.clone(), blocks, own_last, guard: self.guard }
+        let last_committed_rounds = self.last_committed_rounds.clone();
+        RecoveredLog {
+            commits: self.commits.clone(),
+            blocks,
+            own_last,
+            last_committed_rounds,
+            guard: self.guard,
+        }
     }
 }
 

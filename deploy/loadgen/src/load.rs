@@ -166,6 +166,11 @@ impl Load {
         self.stop.clone()
     }
 
+    /// Cancelled, it ends the waiting for what is open: it counts as lost. Cancel the sending first.
+    pub fn abandon_token(&self) -> CancellationToken {
+        self.abandon.clone()
+    }
+
     /// Waits for the duration or the stop, then until everything sent is settled or the drain deadline has passed.
     pub async fn finish(mut self) -> LoadReport {
         let mut report = LoadReport::default();

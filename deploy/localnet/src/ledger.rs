@@ -1,0 +1,93 @@
+//! Reading what an executor has executed, while its process does not run.
+
+use executor_proxy::backend::{
+    BackendError,
+    embedded::{FOLDER, StoredCommit},
+};
+use metanode_shell::durable::{Store, StoreOptions};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a process that was just killed may still hold the database.
+const LOCK_DEADLINE: Duration = Duration::from_secs(10);
+/// Reading in order needs little.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// A ledger cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the ledger in {}", path.display())]
+pub struct LedgerError {
+    /// The data folder of its executor.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: Box<BackendError>,
+}
+
+/// The ledger of one executor.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    /// `None` for an executor that has never run.
+    store: Option<Store>,
+}
+
+impl Ledger {
+    /// Opens the ledger in the data folder of an executor that does not run. Blocks; waits some seconds for the lock of a
+    /// process that was just killed.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(data_dir: &Path) -> Result<Self, LedgerError> {
+        let path = data_dir.to_owned();
+        let folder = data_dir.join(FOLDER);
+        if !folder.join("db").is_file() {
+            return Ok(Self { path, store: None });
+        }
+        let options = StoreOptions { cache_bytes: CACHE_BYTES, lock_deadline: LOCK_DEADLINE };
+        match Store::open(&folder, &options) {
+            Ok(store) => Ok(Self { path, store: Some(store) }),
+            Err(error) => Err(LedgerError { path, source: Box::new(BackendError::Open(error)) }),
+        }
+    }
+
+    /// What was executed at an index; `None` above the last one.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn at(&self, index: u64) -> Result<Option<StoredCommit>, LedgerError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        StoredCommit::read(store, index).map_err(|error| self.error(error))
+    }
+
+    /// The last index executed; 0 before the first. Indexes have no holes, so that few of them have to be read.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last_index(&self) -> Result<u64, LedgerError> {
+        let mut above = 1_u64;
+        while self.at(above)?.is_some() {
+            above = above.saturating_mul(2);
+        }
+        // Executed at `below`, or 0; not executed at `above`.
+        let mut below = above / 2;
+        while above - below > 1 {
+            let middle = below + (above - below) / 2;
+            if self.at(middle)?.is_some() { below = middle } else { above = middle }
+        }
+        Ok(below)
+    }
+
+    /// All that was executed after an index, in order.
+    pub fn after(&self, index: u64) -> impl Iterator<Item = Result<StoredCommit, LedgerError>> + '_ {
+        let first = index.saturating_add(1);
+        let commits = self.store.iter().flat_map(move |store| StoredCommit::scan(store, first));
+        commits.map(|commit| commit.map_err(|error| self.error(error)))
+    }
+
+    fn error(&self, error: BackendError) -> LedgerError {
+        LedgerError { path: self.path.clone(), source: Box::new(error) }
+    }
+}

@@ -1,0 +1,57 @@
+//! Becoming one of the services: localnet links both and starts itself again for each process, so that one cargo
+//! command builds all that it runs.
+//!
+//! A service ends with its parent, however the parent ends: its standard input is a pipe that the parent holds, and the
+//! system closes it for a parent that was killed.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    ffi::{OsStr, OsString},
+    io::{self, Read},
+    process::ExitCode,
+    thread,
+};
+
+/// First argument of a process that is to become a service; not for people.
+pub const SERVICE_ARGUMENT: &str = "__service";
+
+/// Becomes the service that the arguments of this process name: `__service consensus-svc run --config F`. `None` where they
+/// name none. Call it first in `main`, before any thread or runtime is started.
+pub fn intercept(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut arguments = arguments.into_iter().skip(1);
+    if arguments.next()? != OsStr::new(SERVICE_ARGUMENT) {
+        return None;
+    }
+    let command: Vec<_> = arguments.collect();
+    if let Err(code) = end_with_parent() {
+        return Some(code);
+    }
+    match command.first().and_then(|name| name.to_str()) {
+        Some("consensus-svc") => Some(consensus_svc::cli::main_with(command)),
+        Some("executor-proxy") => Some(executor_proxy::cli::main_with(command)),
+        _ => Some(ExitCode::from(2)),
+    }
+}
+
+/// Kills this process when its standard input ends. It may: kill -9 is what these services are made to survive.
+fn end_with_parent() -> Result<(), ExitCode> {
+    let watch = || {
+        let mut byte = [0; 1];
+        loop {
+            match io::stdin().read(&mut byte) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        // Cannot fail: the process exists and is ours.
+        let _ = kill(Pid::this(), Signal::SIGKILL);
+    };
+    match thread::Builder::new().name("parent".to_owned()).spawn(watch) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ExitCode::FAILURE),
+    }
+}

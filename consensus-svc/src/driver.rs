@@ -1,0 +1,196 @@
+//! The one task that owns the machine.
+//!
+//! It takes in what peers, submitters and the clock bring, hands each input to [`Consensus::handle`], and runs the effects
+//! in order through one [`EffectQueue`]. It never waits for a sync while an input can be handled: several batches may be
+//! on their way to the disk while the machine goes on, and one sync serves them all. What stands behind a batch is let
+//! out when that batch is durable, and not before.
+//!
+//! Bounds: all channels into the driver are bounded, and while the effect queue is full no new input is taken, so that
+//! pressure from a slow disk reaches peers and submitters instead of growing memory.
+//!
+//! A batch or a guard that cannot be made durable ends the driver, and with it the node: a node that cannot persist must
+//! not sign.
+
+mod clock;
+pub mod effects;
+mod outlets;
+
+pub use clock::Clock;
+pub use effects::{DriverError, Durability, EffectQueue, LogAndGuard};
+pub use outlets::{Network, Outlets};
+
+use std::collections::BTreeMap;
+
+use consensus_core::{Consensus, Effect, Input, SubmitOutcome, Ticket};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{metrics::CoreMetrics, peer::PeerEvent, submit::Submission};
+
+/// Where inputs come from.
+#[derive(Debug)]
+pub struct Inputs {
+    /// From the peer network.
+    pub peers: mpsc::Receiver<PeerEvent>,
+    /// From `TransactionService`.
+    pub submissions: mpsc::Receiver<Submission>,
+    /// Cancelled when this authority must stop proposing for good.
+    pub halt: CancellationToken,
+}
+
+/// The driver. See the module.
+#[derive(Debug)]
+pub struct Driver<D: Durability, N> {
+    core: Consensus,
+    clock: Clock,
+    queue: EffectQueue<D>,
+    inputs: Inputs,
+    outlets: Outlets<N>,
+    metrics: CoreMetrics,
+    /// Submissions in the machine or in the queue; bounded by the queue's own bound.
+    answers: BTreeMap<Ticket, oneshot::Sender<SubmitOutcome>>,
+    next_ticket: u64,
+    halted: bool,
+}
+
+enum Step {
+    Shutdown,
+    Released(Effect),
+    Input(Input),
+    Peer(PeerEvent),
+    Submission(Submission),
+}
+
+impl<D: Durability, N: Network> Driver<D, N> {
+    /// Puts a recovered machine to work; `recovered` are the effects of its recovery.
+    ///
+    /// # Errors
+    /// [`DriverError::Persist`].
+    pub async fn new(
+        core: Consensus,
+        recovered: Vec<Effect>,
+        clock: Clock,
+        durability: D,
+        inputs: Inputs,
+        outlets: Outlets<N>,
+        metrics: CoreMetrics,
+    ) -> Result<Self, DriverError> {
+        let queue = EffectQueue::new(durability);
+        let (answers, next_ticket, halted) = (BTreeMap::new(), 0, false);
+        let mut driver = Self { core, clock, queue, inputs, outlets, metrics, answers, next_ticket, halted };
+        driver.enqueue(recovered).await?;
+        Ok(driver)
+    }
+
+    /// Runs until `shutdown`; then lets out what is on its way, and ends.
+    ///
+    /// # Errors
+    /// [`DriverError`]: the node must stop.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), DriverError> {
+        loop {
+            match self.next_step(&shutdown).await? {
+                Step::Shutdown => return self.drain().await,
+                Step::Released(effect) => self.release(effect),
+                Step::Input(input) => self.handle(input).await?,
+                Step::Peer(event) => self.take_peer_event(event).await?,
+                Step::Submission(Submission { transactions, answer }) => {
+                    let ticket = Ticket(self.next_ticket);
+                    self.next_ticket += 1;
+                    self.answers.insert(ticket, answer);
+                    self.handle(Input::Transactions { ticket, transactions }).await?;
+                }
+            }
+        }
+    }
+
+    async fn next_step(&mut self, shutdown: &CancellationToken) -> Result<Step, DriverError> {
+        let room = self.queue.has_room();
+        let deadline = self.core.next_deadline().map(|at| self.clock.instant(at));
+        let Inputs { peers, submissions, halt } = &mut self.inputs;
+        Ok(tokio::select! {
+            () = shutdown.cancelled() => Step::Shutdown,
+            effect = self.queue.released() => Step::Released(effect?),
+            () = halt.cancelled(), if room && !self.halted => Step::Input(Input::Halt),
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if room && deadline.is_some() => {
+                Step::Input(Input::Tick)
+            }
+            Some(event) = peers.recv(), if room => Step::Peer(event),
+            Some(submission) = submissions.recv(), if room => Step::Submission(submission),
+        })
+    }
+
+    async fn take_peer_event(&mut self, event: PeerEvent) -> Result<(), DriverError> {
+        let input = match event {
+            PeerEvent::Blocks { from, source, blocks } => Input::Blocks { from, source, blocks },
+            PeerEvent::Wake { from, round } => Input::Wake { from, round },
+            PeerEvent::Invalid { from, label } => {
+                self.metrics.invalid(label);
+                tracing::warn!(authority = i64::from(from.get()), reason = label, "peer broke a rule");
+                return Ok(());
+            }
+        };
+        self.handle(input).await
+    }
+
+    async fn handle(&mut self, input: Input) -> Result<(), DriverError> {
+        if matches!(input, Input::Halt) {
+            self.halted = true;
+            tracing::error!("this authority has stopped proposing");
+        }
+        let effects = self.core.handle(self.clock.now(), input);
+        self.enqueue(effects).await
+    }
+
+    async fn enqueue(&mut self, effects: Vec<Effect>) -> Result<(), DriverError> {
+        for effect in effects {
+            if let Effect::Persist(batch) = &effect {
+                self.metrics.persisting(self.core.own_index(), batch);
+            }
+            self.queue.push(effect).await?;
+        }
+        let status = self.core.status();
+        self.metrics.observe(&status);
+        self.outlets.status(status);
+        Ok(())
+    }
+
+    fn release(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { ticket, outcome } => {
+                if let Some(answer) = self.answers.remove(&ticket) {
+                    // A submitter that went away does not want to know.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Effect::Deliver(sub_dag) => {
+                self.metrics.delivered(self.core.own_index(), self.clock.now(), &sub_dag);
+                self.outlets.deliver(sub_dag);
+            }
+            Effect::Report(fault) => {
+                self.metrics.fault(&fault);
+                tracing::warn!(?fault, "fault of another authority");
+            }
+            Effect::Fetch { peer, blocks } => {
+                self.metrics.fetch();
+                self.outlets.network().fetch(peer, blocks);
+            }
+            Effect::Broadcast(block) => self.outlets.network().broadcast(block),
+            Effect::SendWake { round } => self.outlets.network().wake(round),
+            // The queue keeps these two to itself.
+            Effect::Persist(_) | Effect::Guard { .. } => {}
+        }
+    }
+
+    /// Lets out what was promised before the end: nothing more is taken in.
+    async fn drain(mut self) -> Result<(), DriverError> {
+        while !self.queue.is_empty() {
+            let effect = self.queue.released().await?;
+            self.release(effect);
+        }
+        tracing::info!("driver has drained");
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Where released effects go.
+
+use std::sync::Arc;
+
+use consensus_core::{AuthorityIndex, BlockRef, CommittedSubDag, CoreStatus, Round, VerifiedBlock};
+use tokio::sync::watch;
+
+use crate::{
+    commit_log::CommitFeed,
+    peer::{AcceptedRounds, PeerHandle},
+    submit::Tracker,
+};
+
+/// The way to the other authorities. None of the calls waits.
+pub trait Network: Send + 'static {
+    /// Sends an own, durable block to every subscriber.
+    fn broadcast(&self, block: VerifiedBlock);
+    /// Tells peers that this authority has transactions and has proposed in `round`.
+    fn wake(&self, round: Round);
+    /// Asks a peer for blocks; dropped where too many fetches wait, for the core asks again.
+    fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>);
+}
+
+impl Network for PeerHandle {
+    fn broadcast(&self, block: VerifiedBlock) {
+        Self::broadcast(self, block);
+    }
+
+    fn wake(&self, round: Round) {
+        Self::wake(self, round);
+    }
+
+    fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>) {
+        if !Self::fetch(self, peer, blocks) {
+            tracing::debug!(authority = i64::from(peer.get()), "fetch dropped, the machine asks again");
+        }
+    }
+}
+
+/// All that the driver reaches.
+#[derive(Debug)]
+pub struct Outlets<N> {
+    network: N,
+    feed: Arc<CommitFeed>,
+    tracker: Arc<Tracker>,
+    status: watch::Sender<CoreStatus>,
+    clock_round: watch::Sender<Round>,
+    accepted: AcceptedRounds,
+}
+
+impl<N> Outlets<N> {
+    /// `accepted` and `clock_round` are what the peer network goes by.
+    pub const fn new(
+        network: N,
+        feed: Arc<CommitFeed>,
+        tracker: Arc<Tracker>,
+        status: watch::Sender<CoreStatus>,
+        clock_round: watch::Sender<Round>,
+        accepted: AcceptedRounds,
+    ) -> Self {
+        Self { network, feed, tracker, status, clock_round, accepted }
+    }
+
+    pub(super) const fn network(&self) -> &N {
+        &self.network
+    }
+
+    /// Shows a durable commit to its readers. Waiters are told first, so that an acknowledgement cannot come before.
+    pub(super) fn deliver(&self, sub_dag: CommittedSubDag) {
+        self.tracker.committed(&sub_dag);
+        self.feed.publish(sub_dag);
+    }
+
+    pub(super) fn status(&self, status: CoreStatus) {
+        for (authority, round) in (0u16..).map(AuthorityIndex::new).zip(&status.accepted_rounds) {
+            self.accepted.raise(authority, *round);
+        }
+        self.clock_round.send_if_modified(|round| {
+            let changed = *round != status.round;
+            *round = status.round;
+            changed
+        });
+        self.status.send_replace(status);
+    }
+}

@@ -1,0 +1,96 @@
+//! What the machine does, as numbers. Observed only: nothing is decided by them.
+
+use std::sync::Arc;
+
+use consensus_core::{AuthorityIndex, CommittedSubDag, CoreStatus, PeerFault, Timestamp, WriteBatch};
+use metanode_shell::durable::Group;
+use metanode_telemetry::metrics::{ConsensusMetrics, labels::BlockRejection};
+
+/// Turns what the driver sees into metrics; keeps the last totals, since the machine counts from its own start.
+#[derive(Debug)]
+pub struct CoreMetrics {
+    metrics: Arc<ConsensusMetrics>,
+    leader_timeouts: u64,
+    skipped_leaders: u64,
+    equivocations: u64,
+}
+
+impl CoreMetrics {
+    /// Counts from zero.
+    pub const fn new(metrics: Arc<ConsensusMetrics>) -> Self {
+        Self { metrics, leader_timeouts: 0, skipped_leaders: 0, equivocations: 0 }
+    }
+
+    /// After an input.
+    pub(crate) fn observe(&mut self, status: &CoreStatus) {
+        let m = &self.metrics;
+        m.round.set(status.round.get());
+        m.last_committed_round.set(status.last_committed_round.get());
+        m.waiting_blocks.set(status.waiting_blocks as u64);
+        m.pool_transactions.set(status.pooled_transactions as u64);
+        m.pool_bytes.set(status.pooled_bytes);
+        m.leader_timeouts.add(grown(&mut self.leader_timeouts, status.leader_timeouts_total));
+        m.leaders_skipped.add(grown(&mut self.skipped_leaders, status.skipped_leaders_total));
+        m.equivocations.add(grown(&mut self.equivocations, status.equivocations_total));
+    }
+
+    /// A batch goes to the log: it holds every accepted block once.
+    pub(crate) fn persisting(&self, own: AuthorityIndex, batch: &WriteBatch) {
+        let proposed = batch.blocks.iter().filter(|block| block.author() == own).count() as u64;
+        self.metrics.blocks_proposed.add(proposed);
+        self.metrics.blocks_accepted.add((batch.blocks.len() as u64).saturating_sub(proposed));
+    }
+
+    /// A commit is durable.
+    pub(crate) fn delivered(&self, own: AuthorityIndex, now: Timestamp, sub_dag: &CommittedSubDag) {
+        self.metrics.commit_index.set(sub_dag.commit.index.get());
+        self.metrics.transactions_committed.add(sub_dag.transactions().count() as u64);
+        for block in sub_dag.blocks.iter().filter(|block| block.author() == own) {
+            self.metrics.commit_latency.record(now.since(block.block().timestamp));
+        }
+    }
+
+    pub(crate) fn fetch(&self) {
+        self.metrics.fetch_requests.increment();
+    }
+
+    /// A peer sent what is not valid.
+    pub(crate) fn invalid(&self, label: &str) {
+        self.metrics.blocks_rejected.increment(rejection(label));
+    }
+
+    /// The machine reports a fault; equivocations are in its status.
+    pub(crate) fn fault(&self, fault: &PeerFault) {
+        let reason = match fault {
+            PeerFault::Equivocation { .. } => return,
+            PeerFault::TooFarAhead { .. } => BlockRejection::RoundOutOfRange,
+            PeerFault::WaitingRoomFull { .. } => BlockRejection::WaitingRoomFull,
+            PeerFault::Unrequested { .. } => BlockRejection::Invalid,
+        };
+        self.metrics.blocks_rejected.increment(reason);
+    }
+}
+
+/// Counts syncs of the store; runs on the storage thread.
+pub fn observe_groups(metrics: Arc<ConsensusMetrics>) -> impl FnMut(Group) + Send + 'static {
+    move |group| {
+        metrics.storage_sync_duration.record(group.sync_duration);
+        metrics.storage_batches.add(group.batches as u64);
+    }
+}
+
+fn grown(last: &mut u64, total: u64) -> u64 {
+    total.saturating_sub(std::mem::replace(last, total))
+}
+
+/// Folds the labels of the verifier and of the peer network into those of the metric.
+fn rejection(label: &str) -> BlockRejection {
+    match label {
+        "malformed" => BlockRejection::Malformed,
+        "bad_signature" => BlockRejection::BadSignature,
+        "unknown_authority" | "wrong_author" => BlockRejection::UnknownAuthority,
+        "wrong_chain" | "wrong_epoch" => BlockRejection::WrongChain,
+        "oversized" => BlockRejection::OverLimit,
+        _ => BlockRejection::Invalid,
+    }
+}

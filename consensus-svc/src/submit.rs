@@ -1,0 +1,29 @@
+//! Taking transactions in: validation, the pool of the core, and waiting for what becomes of them.
+//!
+//! A batch is checked whole ([`SubmitLimits`]), its digests are registered with the [`Tracker`], and only then it enters the
+//! core, so that no commit can pass unseen. The core takes it whole or refuses it whole.
+//!
+//! Bounds: the pool is the core's ([`consensus_core::Params`]), the queue to the driver and the number of transactions
+//! that are waited for are this module's. Whatever is full answers RESOURCE_EXHAUSTED with a time to come back.
+
+mod checks;
+mod outcome;
+mod service;
+mod tracker;
+
+pub use checks::{SubmitLimits, check_batch};
+pub use outcome::{Fate, Stage};
+pub use service::{ExecutorLag, SubmitSettings, Submitter, TransactionIntake};
+pub use tracker::{Registration, Tracker, TrackerFull};
+
+use consensus_core::{SubmitOutcome, Transaction};
+use tokio::sync::oneshot;
+
+/// A batch on its way to the core.
+#[derive(Debug)]
+pub struct Submission {
+    /// Checked transactions; at least one.
+    pub transactions: Vec<Transaction>,
+    /// Where the core's answer goes. Dropped unanswered only when the service goes down.
+    pub answer: oneshot::Sender<SubmitOutcome>,
+}

@@ -1,0 +1,127 @@
+//! Waiting for transactions, without a core or an executor.
+
+use super::*;
+use crate::commit_stream::testkit::sub_dag;
+use consensus_core::Transaction;
+
+fn digest(text: &'static str) -> TransactionDigest {
+    Transaction::new(text.into()).digest()
+}
+
+fn acknowledgement(rejected: &[(u64, u32)]) -> Acknowledgement {
+    let rejected = rejected.iter().map(|(index, position)| RejectedTransaction {
+        index: *index,
+        position: *position,
+        code: 7,
+        reason: "nonce".to_owned(),
+    });
+    Acknowledgement { rejected: rejected.collect(), ..Acknowledgement::default() }
+}
+
+fn index(n: u64) -> CommitIndex {
+    CommitIndex::new(n)
+}
+
+async fn answer(registration: Registration) -> Vec<Fate> {
+    registration.answered().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_commit_answers_with_index_and_position_whoever_proposed_it() {
+    let tracker = Tracker::new(10);
+    let waits = tracker.register(vec![digest("b"), digest("c")], Stage::Committed).unwrap();
+    tracker.committed(&sub_dag(4, &["a", "b"]));
+    tracker.committed(&sub_dag(5, &["c"]));
+    let fates = answer(waits).await;
+    assert_eq!(
+        fates,
+        [Fate::Committed { index: index(4), position: 1 }, Fate::Committed { index: index(5), position: 0 }]
+    );
+    assert_eq!(tracker.waiting(), 0);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_answers_with_root_or_rejection() {
+    let tracker = Tracker::new(10);
+    let waits = tracker.register(vec![digest("a"), digest("b")], Stage::Executed).unwrap();
+    tracker.committed(&sub_dag(4, &["a", "b"]));
+    let root = StateRoot::new([9; 32]);
+    tracker.executed(index(4), Some(root), &acknowledgement(&[(4, 1)]));
+    let executed = Fate::Executed { index: index(4), position: 0, state_root: Some(root) };
+    let rejected = Fate::Rejected {
+        index: index(4),
+        position: 1,
+        state_root: Some(root),
+        code: 7,
+        reason: "nonce".to_owned(),
+    };
+    assert_eq!(answer(waits).await, [executed, rejected]);
+}
+
+#[tokio::test]
+async fn a_cumulative_acknowledgement_covers_all_before_and_gives_its_root_to_the_last_only() {
+    let tracker = Tracker::new(10);
+    let waits = tracker.register(vec![digest("a"), digest("b"), digest("c")], Stage::Executed).unwrap();
+    tracker.committed(&sub_dag(4, &["a"]));
+    tracker.committed(&sub_dag(5, &["b"]));
+    tracker.committed(&sub_dag(6, &["c"]));
+    let root = StateRoot::new([9; 32]);
+    tracker.executed(index(5), Some(root), &acknowledgement(&[(4, 0)]));
+    assert_eq!(tracker.waiting(), 3);
+    tracker.executed(index(6), None, &acknowledgement(&[]));
+    let fates = answer(waits).await;
+    assert!(matches!(fates[0], Fate::Rejected { state_root: None, .. }));
+    assert_eq!(fates[1], Fate::Executed { index: index(5), position: 0, state_root: Some(root) });
+    assert_eq!(fates[2], Fate::Executed { index: index(6), position: 0, state_root: None });
+}
+
+#[tokio::test]
+async fn results_that_nobody_told_are_not_claimed() {
+    let tracker = Tracker::new(10);
+    let waits = tracker.register(vec![digest("a")], Stage::Executed).unwrap();
+    tracker.committed(&sub_dag(4, &["a"]));
+    tracker.executed_unseen(index(3));
+    assert_eq!(tracker.waiting(), 1);
+    tracker.executed_unseen(index(4));
+    assert_eq!(answer(waits).await, [Fate::Committed { index: index(4), position: 0 }]);
+}
+
+#[tokio::test]
+async fn a_marked_duplicate_is_answered_as_one() {
+    let tracker = Tracker::new(10);
+    let waits = tracker.register(vec![digest("b")], Stage::Executed).unwrap();
+    let mut commit = sub_dag(4, &["a", "b"]);
+    commit.commit.duplicate_marks = vec![0b10].into();
+    tracker.committed(&commit);
+    assert_eq!(answer(waits).await, [Fate::Duplicate { index: index(4), position: 1 }]);
+}
+
+#[test]
+fn t05_a_wait_that_is_dropped_leaves_nothing_behind() {
+    let tracker = Tracker::new(10);
+    let waits = tracker.register(vec![digest("a"), digest("b")], Stage::Executed).unwrap();
+    let other = tracker.register(vec![digest("b")], Stage::Committed).unwrap();
+    tracker.committed(&sub_dag(4, &["a"]));
+    drop(waits);
+    assert_eq!(tracker.waiting(), 1);
+    drop(other);
+    let state = tracker.state();
+    assert!(state.batches.is_empty() && state.pending.is_empty() && state.delivered.is_empty());
+    assert_eq!(state.waiting, 0);
+}
+
+#[test]
+fn t06_waiting_is_bounded_and_a_batch_is_taken_whole_or_refused() {
+    let tracker = Tracker::new(2);
+    let _first = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
+    let refused = tracker.register(vec![digest("b"), digest("c")], Stage::Committed);
+    assert_eq!(refused.unwrap_err(), TrackerFull { waiting: 1, limit: 2 });
+    assert!(tracker.register(vec![digest("b")], Stage::Committed).is_ok());
+}
+
+#[test]
+fn long_reasons_are_cut_at_a_character() {
+    assert_eq!(bounded("nonce"), "nonce");
+    let long = "a".repeat(255) + "\u{e9}";
+    assert_eq!(bounded(&long).len(), 255);
+}

@@ -18,6 +18,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use metanode_shell::config::EX_CONFIG;
 
+use crate::node;
+
 const EXAMPLES: &str = "\
 Make a network of four authorities and start the first one:
   consensus-svc genesis --authorities 4 --out net
@@ -38,6 +40,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run an authority until SIGTERM or SIGINT
+    Run(ConfigArgument),
     Genesis(genesis::GenesisArguments),
     Status(status::StatusArguments),
 }
@@ -51,6 +55,7 @@ where
 {
     match Arguments::try_parse_from(arguments) {
         Ok(Arguments { command }) => match command {
+            Command::Run(arguments) => run::run(&arguments.config, node::run),
             Command::Genesis(arguments) => genesis::main(&arguments, &mut io::stdout().lock()),
             Command::Status(arguments) => status::main(&arguments, &mut io::stdout().lock()),
         },

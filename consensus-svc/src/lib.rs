@@ -8,10 +8,16 @@
 
 pub mod cli;
 pub mod commit_log;
+pub mod commit_stream;
 pub mod config;
+pub mod driver;
 pub mod error;
 pub mod genesis_file;
 pub mod guard;
 pub mod identity;
+pub mod metrics;
+pub mod node;
 pub mod peer;
+pub mod status;
+pub mod submit;
 pub mod wire;

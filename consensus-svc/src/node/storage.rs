@@ -1,0 +1,94 @@
+//! What is opened and recovered before anything runs.
+
+use std::sync::Arc;
+
+use consensus_core::{Consensus, Effect, Round, VerifiedBlock};
+use metanode_shell::durable::WriteError;
+use metanode_telemetry::metrics::ConsensusMetrics;
+use tokio_util::sync::CancellationToken;
+
+use super::NodeError;
+use crate::{
+    commit_log::{CommitFeed, CommitLog, FeedOptions, LogOptions},
+    config::Config,
+    driver::Clock,
+    guard::Guard,
+    metrics::observe_groups,
+};
+
+/// The store, the guard, and the machine that was recovered from both.
+pub(super) struct Storage {
+    pub(super) log: Arc<CommitLog>,
+    pub(super) feed: Arc<CommitFeed>,
+    pub(super) guard: Guard,
+    pub(super) core: Consensus,
+    /// Effects of the recovery.
+    pub(super) recovered: Vec<Effect>,
+    /// Highest own round that is durable and guarded, so that peers may be given it.
+    pub(super) own_round: Round,
+}
+
+impl Storage {
+    /// Opens and recovers on a blocking thread.
+    pub(super) async fn open(
+        config: &Config,
+        clock: Clock,
+        metrics: Arc<ConsensusMetrics>,
+    ) -> Result<Self, NodeError> {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || Self::open_blocking(&config, clock, metrics)).await?
+    }
+
+    fn open_blocking(
+        config: &Config,
+        clock: Clock,
+        metrics: Arc<ConsensusMetrics>,
+    ) -> Result<Self, NodeError> {
+        let options = LogOptions { store: config.store.clone(), ..LogOptions::default() };
+        let chain_id = config.genesis.chain_id();
+        let log =
+            CommitLog::open_observed(&config.store_path(), chain_id, &options, observe_groups(metrics))?;
+        let (mut guard, held) = Guard::open(&config.guard_path())?;
+        let stored = log.recover(config.own, config.genesis.parameters().gc_depth, held)?;
+        let (blocks, commits) = (stored.blocks.len(), stored.commits.len());
+        let own_last = stored.own_last.clone();
+        let own_round = own_last.as_ref().map_or(Round::GENESIS, VerifiedBlock::round);
+
+        let signer = config.identity.signer.clone();
+        let genesis = Arc::clone(&config.genesis);
+        let (core, recovered) =
+            Consensus::recover(genesis, config.params.clone(), signer, stored, clock.now())?;
+        if let Some(own) = own_last {
+            // A crash may have come between the store and the guard: opening has synced the block, and from here on
+            // peers can be given it.
+            guard.raise(own.block().epoch, own.round())?;
+        }
+        let log = Arc::new(log);
+        let feed = Arc::new(CommitFeed::new(Arc::clone(&log), FeedOptions::default())?);
+        tracing::info!(
+            target: "startup",
+            commit_index = as_i64(feed.last_index().get()),
+            commit_digest = %feed.head().digest,
+            earliest_index = as_i64(log.earliest_index().get()),
+            acknowledged = as_i64(log.acknowledged().get()),
+            own_round = as_i64(own_round.get()),
+            guard_round = as_i64(held.map_or(0, |(_, round)| round.get())),
+            commits,
+            blocks,
+            "[STARTUP] store recovered"
+        );
+        Ok(Self { log, feed, guard, core, recovered, own_round })
+    }
+}
+
+/// Ends with the first error of the storage thread, also while nothing is written.
+pub(super) async fn watch(log: Arc<CommitLog>, shutdown: CancellationToken) -> Result<(), WriteError> {
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        error = log.failed() => Err(error),
+    }
+}
+
+fn as_i64(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

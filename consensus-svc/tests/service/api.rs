@@ -1,0 +1,142 @@
+//! What operators and readers see of the real program.
+
+use metanode_proto::{
+    consensus::v1::{
+        ExecutorState, GetCommitRangeRequest, NodeRole, StreamCommitsRequest, WaitFor,
+        commit_service_client::CommitServiceClient,
+    },
+    reason,
+};
+use metanode_shell::status;
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::{
+    executor::{Executor, position},
+    lone_node::{LoneNetwork, Process},
+    soon,
+};
+use consensus_core::CommitDigest;
+use consensus_svc::node::EXECUTOR_HEALTH;
+
+/// Waits until a service has this health.
+async fn health(process: &Process, service: &str, expected: ServingStatus) {
+    let mut client = HealthClient::new(process.channel());
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut changes = client.watch(request).await.unwrap().into_inner();
+    soon("the health", async { while changes.message().await.unwrap().unwrap().status() != expected {} })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_follows_the_node_and_its_executor() {
+    let network = LoneNetwork::new();
+    let mut executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    for service in [
+        "",
+        "metanode.consensus.v1.TransactionService",
+        "metanode.consensus.v1.CommitService",
+        "metanode.consensus.v1.NodeService",
+    ] {
+        health(&process, service, ServingStatus::Serving).await;
+    }
+    // X01: consensus takes part, delivery waits, and health says so.
+    health(&process, EXECUTOR_HEALTH, ServingStatus::NotServing).await;
+    assert_eq!(process.status().await.executor_state(), ExecutorState::Connecting);
+    executor.answer_committee(network.genesis.committee()).await;
+    let stream = executor.handshake(position(&network.chain_id(), 0, CommitDigest::ZERO)).await;
+    health(&process, EXECUTOR_HEALTH, ServingStatus::Serving).await;
+    stream.fail(status::reason(Code::Aborted, reason::FENCED, "a newer one", &[("incarnation", &2)])).await;
+    health(&process, "", ServingStatus::NotServing).await;
+    health(&process, EXECUTOR_HEALTH, ServingStatus::NotServing).await;
+    health(&process, "metanode.consensus.v1.NodeService", ServingStatus::Serving).await;
+    let told = process.status().await;
+    assert_eq!((told.executor_state(), told.role()), (ExecutorState::Stopped, NodeRole::Authority));
+    assert!(told.stop_reason.contains("incarnation 2"), "{}", told.stop_reason);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reflection_lists_every_service() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(process.channel());
+    let mut answers = client.server_reflection_info(tokio_stream::once(question)).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(listed) = answer else { panic!("a list must come") };
+    let names: Vec<_> = listed.service.into_iter().map(|service| service.name).collect();
+    for name in ["TransactionService", "CommitService", "NodeService"] {
+        assert!(names.contains(&format!("metanode.consensus.v1.{name}")), "{names:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_get_every_commit_once_from_the_log_and_then_live() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    for transaction in ["a", "b", "c"] {
+        process.submit(&[transaction], WaitFor::Committed).await.unwrap();
+    }
+    let mut client = CommitServiceClient::new(process.channel());
+    let mut stream =
+        client.stream_commits(StreamCommitsRequest { after_index: 1 }).await.unwrap().into_inner();
+    let mut next = async || soon("a commit", stream.message()).await.unwrap().unwrap().commit.unwrap();
+    let (second, third) = (next().await, next().await);
+    process.submit(&["d"], WaitFor::Committed).await.unwrap();
+    let fourth = next().await;
+    assert_eq!([second.index, third.index, fourth.index], [2, 3, 4]);
+    assert_eq!(fourth.previous_digest, third.digest);
+
+    let range = GetCommitRangeRequest { first_index: 3, last_index: 99 };
+    let range = client.get_commit_range(range).await.unwrap().into_inner().commits;
+    assert_eq!(range, [third, fourth.clone()]);
+    assert_eq!(process.commit(4).await.unwrap(), fourth);
+    let status = process.status().await;
+    assert_eq!((status.commit_index, &status.commit_digest), (4, &fourth.digest));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_outside_the_log_are_told_its_ends() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    process.submit(&["a"], WaitFor::Committed).await.unwrap();
+    let ahead = process.commit(2).await.unwrap_err();
+    assert_eq!(ahead.code(), Code::NotFound);
+    assert_eq!(status::reason_of(&ahead).as_deref(), Some(reason::COMMIT_AHEAD));
+    assert_eq!(process.commit(0).await.unwrap_err().code(), Code::InvalidArgument);
+    let mut client = CommitServiceClient::new(process.channel());
+    assert!(client.stream_commits(StreamCommitsRequest { after_index: 1 }).await.is_ok());
+    let ahead = client.stream_commits(StreamCommitsRequest { after_index: 2 }).await.unwrap_err();
+    assert_eq!(ahead.code(), Code::OutOfRange);
+    assert_eq!(status::metadata_of(&ahead, "commit_index").as_deref(), Some("1"));
+    let backwards = GetCommitRangeRequest { first_index: 2, last_index: 1 };
+    assert_eq!(client.get_commit_range(backwards).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_open_streams_and_waits_and_exits_with_zero() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    process.submit(&["a"], WaitFor::Committed).await.unwrap();
+    let mut client = CommitServiceClient::new(process.channel());
+    let mut stream =
+        client.stream_commits(StreamCommitsRequest { after_index: 0 }).await.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+    let status = process.terminate().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(matches!(stream.message().await, Ok(None) | Err(_)));
+}

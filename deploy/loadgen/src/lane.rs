@@ -51,6 +51,7 @@ pub(crate) struct Lane {
     memo: Vec<u8>,
     report: LoadReport,
     recent: Latency,
+    recent_since: Instant,
     in_flight: JoinSet<SettledBatch>,
 }
 
@@ -58,8 +59,8 @@ impl Lane {
     pub(crate) fn new(mut setup: LaneSetup) -> Self {
         let idle = std::mem::take(&mut setup.senders).into();
         let memo = vec![b'.'; setup.memo_bytes];
-        let (report, recent) = (LoadReport::default(), Latency::default());
-        Self { setup, idle, memo, report, recent, in_flight: JoinSet::new() }
+        let (report, recent, recent_since) = (LoadReport::default(), Latency::default(), setup.start);
+        Self { setup, idle, memo, report, recent, recent_since, in_flight: JoinSet::new() }
     }
 
     /// Runs the lane to its end: the duration or the stop, then until all is settled or abandoned.
@@ -150,9 +151,12 @@ impl Lane {
                     self.idle.push_back(sender);
                     Fate::Executed
                 }
-                Ending::Rejected(reason) => {
+                Ending::Rejected { reason, nonce_used } => {
                     self.report.rejected += 1;
                     self.report.first_rejection.get_or_insert(reason);
+                    if nonce_used {
+                        sender.advance();
+                    }
                     self.idle.push_back(sender);
                     Fate::Rejected
                 }
@@ -179,14 +183,21 @@ impl Lane {
             resubmitted,
             in_flight: submitted.saturating_sub(executed + rejected + lost),
             backlog: self.backlog(),
+            executed_per_s: self.executed_per_s(),
             p50: self.recent.p50(),
             p99: self.recent.p99(),
         };
         self.recent.clear();
+        self.recent_since = Instant::now();
         self.setup.snapshots.send_modify(|all| {
             if let Some(lane) = all.lanes.get_mut(self.setup.index) {
                 *lane = snapshot;
             }
         });
+    }
+
+    fn executed_per_s(&self) -> u64 {
+        let millis = self.recent_since.elapsed().as_millis().max(1);
+        u64::try_from(u128::from(self.recent.count()) * 1000 / millis).unwrap_or(u64::MAX)
     }
 }

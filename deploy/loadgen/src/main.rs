@@ -8,18 +8,27 @@ use metanode_proto::genesis::GenesisFile;
 use reference_ledger::ChainId;
 use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode, time::Duration};
 
+const EXAMPLES: &str = "\
+Load a network of your own:
+  loadgen --print-accounts --accounts 400 > accounts
+  consensus-svc genesis --authorities 4 --accounts accounts --out net
+  (start the services of net)
+  loadgen --accounts 400 --genesis net/genesis.toml --endpoint http://127.0.0.1:7101 --rate 100
+
+Give --endpoint once for each authority to load.";
+
 /// Puts an open-loop load of signed transfers on a running network and tells how long each took.
 ///
-/// The accounts come from --seed and must be funded by the genesis, as those that localnet makes are. Nonces are read from the
-/// chain, so that a network can be loaded again. Exit code: 0, 1 if a transaction was lost, 2 if the load could not start.
+/// The accounts come from --seed, and the genesis must fund them. Nonces are read from the chain, so that a network can be loaded
+/// again. Exit code: 0; 1 if a transaction was lost; 2 if the load could not start.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, after_help = EXAMPLES, max_term_width = 110)]
 struct Arguments {
     /// Transaction service of an authority, http://host:port; give it once for each authority to load.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "print_accounts")]
     endpoint: Vec<String>,
     /// Genesis file of the network.
-    #[arg(long)]
+    #[arg(long, default_value = "genesis.toml")]
     genesis: PathBuf,
     /// Transactions a second over all endpoints.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -36,14 +45,27 @@ struct Arguments {
     /// How many accounts to use [default: four for each transaction a second].
     #[arg(long)]
     accounts: Option<usize>,
+    /// Print the accounts as `consensus-svc genesis --accounts` reads them, a line PUBLIC_KEY:BALANCE each, and end.
+    #[arg(long)]
+    print_accounts: bool,
     /// Print one JSON object at the end, and nothing else on stdout.
     #[arg(long)]
     json: bool,
 }
 
+impl Arguments {
+    fn accounts(&self) -> Accounts {
+        Accounts::new(self.seed, self.accounts.unwrap_or_else(|| LoadOptions::accounts_for(self.rate)))
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.print_accounts {
+        arguments.accounts().keys().for_each(|key| println!("{key}:{}", Accounts::GENESIS_BALANCE));
+        return ExitCode::SUCCESS;
+    }
     match run(&arguments).await {
         Ok(report) => {
             print(&report, arguments.json);
@@ -61,8 +83,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<LoadReport> {
         .with_context(|| format!("cannot read {}", arguments.genesis.display()))?;
     let genesis: GenesisFile = toml::from_str(&text)
         .with_context(|| format!("{} is no genesis file", arguments.genesis.display()))?;
-    let count = arguments.accounts.unwrap_or_else(|| LoadOptions::accounts_for(arguments.rate));
-    let accounts = funded(&genesis, Accounts::new(arguments.seed, count))?;
+    let accounts = funded(&genesis, arguments.accounts())?;
     let Some(first) = arguments.endpoint.first() else { bail!("no endpoint") };
     eprintln!("reading the nonces of {} accounts from {first}", accounts.len());
     let nonce_of = loadgen::read_nonces(first, &genesis).await?;

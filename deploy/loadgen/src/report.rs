@@ -39,6 +39,8 @@ pub struct LaneSnapshot {
     pub in_flight: u64,
     /// Due, and not sent yet: all accounts have one in flight.
     pub backlog: u64,
+    /// Executed a second, over the last second.
+    pub executed_per_s: u64,
     /// Of what was executed in the last second.
     pub p50: Option<Duration>,
     /// Of what was executed in the last second.

@@ -25,8 +25,13 @@ pub(crate) struct Pending {
 pub(crate) enum Ending {
     /// Executed, at this moment as seen from here.
     Executed(Instant),
-    /// Rejected or refused, with the reason.
-    Rejected(String),
+    /// Rejected or refused.
+    Rejected {
+        /// Why, for people.
+        reason: String,
+        /// Whether the account has used this nonce before: its next one is higher.
+        nonce_used: bool,
+    },
     /// Not known: the drain deadline has passed.
     Unresolved,
 }
@@ -92,7 +97,9 @@ impl Settling {
                 | CallError::DeadlineExceeded => {
                     tokio::time::sleep(error.retry_after().map_or(delay, |asked| asked.max(delay))).await;
                 }
-                refused => self.end_all(&Ending::Rejected(refused.to_string())),
+                refused => {
+                    self.end_all(&Ending::Rejected { reason: refused.to_string(), nonce_used: false });
+                }
             }
         }
     }
@@ -123,13 +130,15 @@ impl Settling {
 fn ending(outcome: &TransactionOutcome, now: Instant, resubmitted: bool) -> Option<Ending> {
     match outcome.state() {
         TransactionState::Executed | TransactionState::Duplicate => Some(Ending::Executed(now)),
-        // Only one transfer of an account is in flight: if its nonce is used, the earlier try used it.
-        TransactionState::Rejected
-            if resubmitted && outcome.rejection_code == RejectionCode::NonceTooLow.number() =>
-        {
-            Some(Ending::Executed(now))
+        TransactionState::Rejected => {
+            let nonce_used = outcome.rejection_code == RejectionCode::NonceTooLow.number();
+            // Only one transfer of an account is in flight: if its nonce is used, an earlier try used it.
+            Some(if nonce_used && resubmitted {
+                Ending::Executed(now)
+            } else {
+                Ending::Rejected { reason: outcome.rejection_reason.clone(), nonce_used }
+            })
         }
-        TransactionState::Rejected => Some(Ending::Rejected(outcome.rejection_reason.clone())),
         TransactionState::Unspecified
         | TransactionState::Accepted
         | TransactionState::Committed
@@ -161,9 +170,10 @@ mod tests {
         let now = Instant::now();
         let too_low = outcome(TransactionState::Rejected, RejectionCode::NonceTooLow.number());
         assert_eq!(ending(&too_low, now, true), Some(Ending::Executed(now)));
-        assert_eq!(ending(&too_low, now, false), Some(Ending::Rejected(String::new())));
+        let rejected = |nonce_used| Some(Ending::Rejected { reason: String::new(), nonce_used });
+        assert_eq!(ending(&too_low, now, false), rejected(true));
         let poor = outcome(TransactionState::Rejected, RejectionCode::InsufficientFunds.number());
-        assert_eq!(ending(&poor, now, true), Some(Ending::Rejected(String::new())));
+        assert_eq!(ending(&poor, now, true), rejected(false));
     }
 
     #[test]

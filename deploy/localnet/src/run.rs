@@ -29,6 +29,8 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(20);
 /// How long services have to end by themselves.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
 const VIEW_INTERVAL: Duration = Duration::from_secs(1);
+/// When the first second of the load has been counted.
+const FIRST_VIEW: Duration = Duration::from_millis(1200);
 
 /// Why a run has no summary.
 #[derive(Debug, thiserror::Error)]
@@ -232,9 +234,8 @@ async fn under_load(
 ) -> Result<Loaded, RunError> {
     let (stop, abandon, snapshots) = (load.stop_token(), load.abandon_token(), load.snapshots());
     let (start, duration) = (Instant::now(), arguments.duration());
-    let mut tick = interval_at(start + VIEW_INTERVAL, VIEW_INTERVAL);
+    let mut tick = interval_at(start + FIRST_VIEW, VIEW_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before = snapshots.borrow().clone();
     let mut report = None;
     let mut drill = None;
     let finish = load.finish();
@@ -263,16 +264,12 @@ async fn under_load(
             () = &mut stopping, if !is_stopping => is_stopping = true,
             Some(event) = monitor.events.recv() => view.note(&event),
             _ = tick.tick() => {
-                let load = snapshots.borrow().clone();
                 view.update(&Progress {
                     statuses: &monitor.statuses.borrow(),
-                    load: &load,
-                    before: &before,
-                    interval: VIEW_INTERVAL,
+                    load: &snapshots.borrow(),
                     elapsed: start.elapsed(),
                     duration,
                 });
-                before = load;
             }
         }
     }

@@ -135,17 +135,14 @@ impl fmt::Display for Summary {
         if let Some(drill) = &self.drill {
             writeln!(f, "{drill}\n")?;
         }
-        writeln!(f, "process                        cpu     cpu %   max RSS     syncs")?;
+        writeln!(f, "process         authority        cpu   of a core     max RSS     syncs")?;
         for process in &self.processes {
+            let ProcessSummary { service, authority, cpu_seconds, cpu_percent, .. } = process;
             let syncs = process.syncs.map_or_else(|| "-".to_owned(), |syncs| syncs.to_string());
+            let mib = process.max_rss_bytes >> 20;
             writeln!(
                 f,
-                "{:<14} {:>3}     {:>8.1} s {:>8.1} {:>6} MiB {syncs:>9}",
-                process.service,
-                process.authority,
-                process.cpu_seconds,
-                process.cpu_percent,
-                process.max_rss_bytes >> 20
+                "{service:<14} {authority:>10} {cpu_seconds:>8.1} s {cpu_percent:>9.1} % {mib:>7} MiB {syncs:>9}"
             )?;
         }
         writeln!(f)?;

@@ -44,10 +44,6 @@ pub struct Progress<'a> {
     pub statuses: &'a [Option<GetStatusResponse>],
     /// The load, now.
     pub load: &'a Snapshot,
-    /// The load, one interval before.
-    pub before: &'a Snapshot,
-    /// That interval.
-    pub interval: Duration,
     /// Since the load was started.
     pub elapsed: Duration,
     /// How long it will send; `None` until Ctrl-C.
@@ -150,18 +146,11 @@ fn time_text(progress: &Progress<'_>) -> String {
 fn rows(progress: &Progress<'_>) -> impl Iterator<Item = String> {
     let none = LaneSnapshot::default();
     progress.statuses.iter().enumerate().map(move |(index, status)| {
-        let lane = progress.load.lanes.get(index).unwrap_or(&none);
-        let before = progress.before.lanes.get(index).unwrap_or(&none);
-        row(
-            index,
-            status.as_ref(),
-            lane,
-            per_second(lane.executed - before.executed.min(lane.executed), progress.interval),
-        )
+        row(index, status.as_ref(), progress.load.lanes.get(index).unwrap_or(&none))
     })
 }
 
-fn row(index: usize, status: Option<&GetStatusResponse>, lane: &LaneSnapshot, tx_per_s: f64) -> String {
+fn row(index: usize, status: Option<&GetStatusResponse>, lane: &LaneSnapshot) -> String {
     let watermark = |read: fn(&GetStatusResponse) -> u64| {
         status.map_or_else(|| "-".to_owned(), |status| read(status).to_string())
     };
@@ -171,7 +160,7 @@ fn row(index: usize, status: Option<&GetStatusResponse>, lane: &LaneSnapshot, tx
         &watermark(|status| status.commit_index),
         &watermark(|status| status.executed_index),
         &watermark(|status| status.commit_index.saturating_sub(status.executed_index)),
-        &format!("{tx_per_s:.0}"),
+        &lane.executed_per_s.to_string(),
         &millis(lane.p50),
         &millis(lane.p99),
         &lane.backlog.to_string(),
@@ -202,13 +191,14 @@ mod tests {
     fn rows_stand_under_the_header() {
         let status =
             GetStatusResponse { commit_index: 12, executed_index: 10, round: 40, ..Default::default() };
-        let lane = LaneSnapshot { p50: Some(Duration::from_millis(80)), ..Default::default() };
-        let full = row(0, Some(&status), &lane, 250.0);
+        let p50 = Some(Duration::from_millis(80));
+        let lane = LaneSnapshot { p50, executed_per_s: 250, ..Default::default() };
+        let full = row(0, Some(&status), &lane);
         assert_eq!(
             full,
             "        0       40       12        10      2      250     80 ms         -        0"
         );
         assert_eq!(full.len(), line(HEADER).len());
-        assert_eq!(row(3, None, &lane, 0.0).len(), full.len());
+        assert_eq!(row(3, None, &lane).len(), full.len());
     }
 }

@@ -91,7 +91,10 @@ fn a_run_ends_in_one_json_object_and_its_folder_can_be_resumed() {
         }
         assert_eq!(summary["equal"], true);
         assert!(summary["p99_ms"].as_f64() >= summary["p50_ms"].as_f64(), "{summary}");
-        assert!(summary["index"].as_u64().unwrap() > last_index, "the second run goes on where the first ended");
+        assert!(
+            summary["index"].as_u64().unwrap() > last_index,
+            "the second run goes on where the first ended"
+        );
         last_index = summary["index"].as_u64().unwrap();
     }
     let other_size = localnet(&["--authorities", "3"], folder.path()).wait_with_output().unwrap();

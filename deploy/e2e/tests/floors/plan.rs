@@ -18,12 +18,13 @@ pub(crate) const FLOORS: [(&str, u8); 13] = [
 ];
 
 /// Imports within a floor that are allowed: from, to.
-pub(crate) const WITHIN_A_FLOOR: [(&str, &str); 5] = [
+pub(crate) const WITHIN_A_FLOOR: [(&str, &str); 6] = [
     ("metanode-telemetry", "metanode-proto"),
     ("metanode-shell", "metanode-proto"),
     ("consensus-sim", "consensus-core"),
     ("localnet", "loadgen"),
     ("e2e", "localnet"),
+    ("e2e", "loadgen"),
 ];
 
 /// Crates without clock, IO, threads, async or randomness.

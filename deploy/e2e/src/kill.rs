@@ -1,0 +1,270 @@
+//! kill -9 under load, with commits on their way.
+//!
+//! The dangerous moment is when a commit was sent and not acknowledged. To hit it for certain, the executor is held still
+//! (SIGSTOP) until consensus has sent more than it got acknowledged; then the victims are killed. What was on its way may then be
+//! executed (the executor lives, and finds it in its socket) or lost (the executor dies with it): both must end the same.
+
+use crate::wait::until;
+use anyhow::Context;
+use futures::future::try_join_all;
+use loadgen::{Load, LoadOptions, LoadReport};
+use localnet::{
+    files::Files,
+    ledger::Ledger,
+    network::{Network, NetworkOptions},
+    prepare::{NewNetwork, prepare},
+    process::{Process, Role, ServiceId},
+    settled::SettledWriter,
+    verify::{Verdict, verify},
+};
+use metanode_client::GetStatusResponse;
+use metanode_proto::executor::v1::{
+    GetLastBlockNumberRequest, executor_service_client::ExecutorServiceClient,
+};
+use metanode_shell::grpc::channel;
+use nix::sys::signal::Signal;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::task::spawn_blocking;
+
+const AUTHORITIES: u16 = 4;
+const RATE_PER_S: u32 = 200;
+/// Transactions executed before the kill, and again after it.
+const ENOUGH: u64 = 100;
+const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
+/// The authority whose processes are killed, where not all are.
+const VICTIM: usize = 2;
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victims {
+    /// One consensus-svc; its executor lives on.
+    Consensus,
+    /// One executor-proxy; its consensus-svc lives on.
+    Executor,
+    /// Both of one authority.
+    Both,
+    /// All processes of the network.
+    All,
+}
+
+impl Victims {
+    fn authorities(self) -> std::ops::Range<usize> {
+        match self {
+            Self::All => 0..usize::from(AUTHORITIES),
+            _ => VICTIM..VICTIM + 1,
+        }
+    }
+
+    fn kills(self, role: Role) -> bool {
+        match self {
+            Self::Consensus => role == Role::Consensus,
+            Self::Executor => role == Role::Executor,
+            Self::Both | Self::All => true,
+        }
+    }
+}
+
+/// What one authority went through.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence {
+    /// Its index.
+    pub authority: usize,
+    /// Commits that were sent and not acknowledged at the kill: at least so many.
+    pub sent_unacknowledged: u64,
+    /// The position that the executor had durably, before it was connected to again.
+    pub reported: u64,
+    /// First index that it was sent then.
+    pub first_received: u64,
+    /// Commits that it got twice after the kill.
+    pub duplicates: u64,
+}
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// What the killed authorities went through.
+    pub evidence: Vec<Evidence>,
+    /// The load, as it was told.
+    pub load: LoadReport,
+    /// The ledgers, as they are.
+    pub verdict: Verdict,
+}
+
+impl Story {
+    /// Checks all that must hold.
+    ///
+    /// # Panics
+    /// Where something does not.
+    pub fn assert_exactly_once(&self) {
+        let Self { evidence, load, verdict } = self;
+        assert!(!evidence.is_empty(), "nobody was killed");
+        for one in evidence {
+            assert!(one.sent_unacknowledged > 0, "nothing was on its way: {one:?}");
+            assert_eq!(one.first_received, one.reported + 1, "{one:?}");
+            assert_eq!(one.duplicates, 0, "{one:?}");
+        }
+        let tally = verdict.tally;
+        assert_eq!((tally.lost, tally.duplicates), (0, 0), "{verdict:?}");
+        assert!(verdict.equal, "{verdict:?}");
+        assert!(tally.executed > 0);
+        assert_eq!(load.submitted, tally.executed + tally.rejected, "{load:?} {tally:?}");
+        assert_eq!((load.executed, load.lost), (tally.executed, 0), "{load:?} {tally:?}");
+    }
+}
+
+/// Runs a network under load, kills the victims with commits on their way, starts them again, and lets the load end.
+/// `program` becomes the services.
+///
+/// # Errors
+/// Where a step cannot be taken, or does not come to its end.
+pub async fn kill_under_load(program: &Path, victims: Victims) -> anyhow::Result<Story> {
+    let folder = tempfile::tempdir()?;
+    let new = NewNetwork { authorities: Some(AUTHORITIES), accounts: LoadOptions::accounts_for(RATE_PER_S) };
+    let prepared = prepare(Files::new(folder.path()), new)?;
+    let accounts = prepared.accounts();
+    let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;
+    let (settled, writer) = SettledWriter::start(network.prepared().files.settled())?;
+    let options = LoadOptions {
+        rate_per_s: RATE_PER_S,
+        duration: None,
+        drain_deadline: DRAIN_DEADLINE,
+        settled: Some(settled),
+        ..LoadOptions::new(network.prepared().chain_id, network.endpoints())
+    };
+    let load = Load::start(options, accounts)?;
+    executed(&load, ENOUGH).await?;
+
+    let evidence = kill_and_restart(&network, victims).await?;
+
+    let before = load.snapshots().borrow().total(|lane| lane.executed);
+    executed(&load, before + ENOUGH).await?;
+    load.stop_token().cancel();
+    let load = load.finish().await;
+    writer.finish().await?;
+    until("all executors at one index", async || {
+        network.settle().await;
+        Some(())
+    })
+    .await?;
+    network.stop(Duration::from_secs(20)).await?;
+
+    let dirs = (0..network.len()).map(|authority| data_dir(&network, authority)).collect::<Option<Vec<_>>>();
+    let (dirs, settled) = (dirs.context("every authority has a ledger")?, network.prepared().files.settled());
+    let verdict = spawn_blocking(move || verify(&dirs, 0, &settled)).await??;
+    Ok(Story { evidence, load, verdict })
+}
+
+async fn kill_and_restart(network: &Network, victims: Victims) -> anyhow::Result<Vec<Evidence>> {
+    for authority in victims.authorities() {
+        process(network, authority, Role::Executor)?.signal(Signal::SIGSTOP);
+    }
+    let mut unacknowledged = Vec::new();
+    for authority in victims.authorities() {
+        unacknowledged.push(sent_unacknowledged(network, authority).await?);
+    }
+    let victims_of = killed(victims).map(|(authority, role)| process(network, authority, role));
+    let processes = victims_of.collect::<anyhow::Result<Vec<_>>>()?;
+    try_join_all(processes.iter().map(|process| process.kill())).await?;
+    let mut reported = Vec::new();
+    for authority in victims.authorities() {
+        reported.push(position(network, authority, victims).await?);
+    }
+    let before = network.statuses().await;
+    try_join_all(processes.iter().map(|process| process.start())).await?;
+    network.wait_until_serving().await?;
+
+    let mut evidence = Vec::new();
+    for ((authority, sent_unacknowledged), reported) in
+        victims.authorities().zip(unacknowledged).zip(reported)
+    {
+        let what = format!("authority {authority} executes beyond {reported}");
+        let status = until(&what, async || {
+            status(network, authority).await.filter(|status| status.executed_index > reported)
+        })
+        .await?;
+        // A process that lives on goes on counting.
+        let counted = before.get(authority).and_then(Option::as_ref);
+        let duplicates = counted.map_or(0, |status| status.duplicates_total);
+        evidence.push(Evidence {
+            authority,
+            sent_unacknowledged,
+            reported,
+            first_received: status.replay_from,
+            duplicates: status.duplicates_total - duplicates,
+        });
+    }
+    Ok(evidence)
+}
+
+fn killed(victims: Victims) -> impl Iterator<Item = (usize, Role)> {
+    let roles = [Role::Consensus, Role::Executor].into_iter().filter(move |role| victims.kills(*role));
+    victims.authorities().flat_map(move |authority| roles.clone().map(move |role| (authority, role)))
+}
+
+/// Waits until consensus sends while its executor, which is held still, acknowledges nothing; says how many at least.
+async fn sent_unacknowledged(network: &Network, authority: usize) -> anyhow::Result<u64> {
+    let mut first: Option<GetStatusResponse> = None;
+    until("commits are sent and not acknowledged", async || {
+        let now = status(network, authority).await?;
+        let same_stream = first.as_ref().filter(|first| {
+            (first.executed_index, first.replay_from) == (now.executed_index, now.replay_from)
+        });
+        let sent = same_stream.map(|first| now.sent_total - first.sent_total).filter(|sent| *sent > 0);
+        if same_stream.is_none() {
+            first = Some(now);
+        }
+        sent
+    })
+    .await
+}
+
+/// The executor's durable position, while nobody is connected to it.
+async fn position(network: &Network, authority: usize, victims: Victims) -> anyhow::Result<u64> {
+    if victims.kills(Role::Executor) {
+        let dir = data_dir(network, authority).context("the authority has a ledger")?;
+        return Ok(spawn_blocking(move || Ledger::open(&dir)?.last_index()).await??);
+    }
+    process(network, authority, Role::Executor)?.signal(Signal::SIGCONT);
+    // What was on its way may be executed now; its stream has no other end, so the position comes to rest.
+    let address =
+        network.prepared().network.authorities.get(authority).map(|entry| &entry.executor.api_address);
+    let uri = format!("http://{}", address.context("the authority has an executor")?);
+    let mut executor = ExecutorServiceClient::new(channel(&uri)?);
+    let (mut last, mut rested) = (None, 0_u32);
+    until("the executor's position is at rest", async || {
+        let answer = executor.get_last_block_number(GetLastBlockNumberRequest {}).await.ok()?;
+        let now = Some(answer.into_inner().block_number);
+        rested = if now == last { rested + 1 } else { 0 };
+        last = now;
+        now.filter(|_| rested >= AT_REST)
+    })
+    .await
+}
+
+/// Equal answers in a row, 20 ms apart, after which a position counts as at rest.
+const AT_REST: u32 = 25;
+
+async fn executed(load: &Load, count: u64) -> anyhow::Result<()> {
+    let mut snapshots = load.snapshots();
+    until(&format!("{count} transactions executed"), async || {
+        let executed = snapshots.borrow_and_update().total(|lane| lane.executed);
+        (executed >= count).then_some(())
+    })
+    .await
+}
+
+async fn status(network: &Network, authority: usize) -> Option<GetStatusResponse> {
+    network.status(authority).await?.ok()
+}
+
+fn process(network: &Network, authority: usize, role: Role) -> anyhow::Result<&Process> {
+    network.process(ServiceId { authority, role }).context("the network has this process")
+}
+
+fn data_dir(network: &Network, authority: usize) -> Option<PathBuf> {
+    let entry = network.prepared().network.authorities.get(authority)?;
+    Some(entry.executor.data_dir.clone())
+}

@@ -26,7 +26,7 @@ pub struct LoadOptions {
     pub rate_per_s: u32,
     /// Size of each transaction in bytes, signature and all; 181 to 1 MiB. Default 512.
     pub tx_size_bytes: usize,
-    /// How long to send; `None` until [`Load::stop`]. Default 30 s.
+    /// How long to send; `None` until [`Load::stop_token`] is cancelled. Default 30 s.
     pub duration: Option<Duration>,
     /// How long to wait for what is open after the last one was sent. Default 30 s.
     pub drain_deadline: Duration,

@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use std::{path::PathBuf, time::Duration};
 
 const EXAMPLES: &str = "\
@@ -54,7 +54,22 @@ pub struct Arguments {
     pub restart: bool,
 }
 
+/// A drill needs load before, while and after something is broken.
+const LEAST_DRILL_SECONDS: u64 = 10;
+
 impl Arguments {
+    /// Checks what hangs together.
+    ///
+    /// # Errors
+    /// An error as that of any wrong argument.
+    pub fn check(self) -> Result<Self, clap::Error> {
+        if self.drill.is_some() && self.duration < LEAST_DRILL_SECONDS {
+            let text = format!("a drill needs a --duration of at least {LEAST_DRILL_SECONDS} seconds");
+            return Err(Self::command().error(ErrorKind::ValueValidation, text));
+        }
+        Ok(self)
+    }
+
     /// How long to send; `None` until Ctrl-C.
     pub fn duration(&self) -> Option<Duration> {
         (!self.perpetual).then(|| Duration::from_secs(self.duration))
@@ -71,7 +86,6 @@ pub enum Drill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent_and_has_the_promised_defaults() {
@@ -79,5 +93,9 @@ mod tests {
         let arguments = Arguments::parse_from(["localnet"]);
         assert_eq!((arguments.rate, arguments.tx_size, arguments.duration), (1000, 512, 30));
         assert!(Arguments::try_parse_from(["localnet", "--perpetual", "--duration", "3"]).is_err());
+        let drill =
+            |seconds| Arguments::parse_from(["localnet", "--drill", "restart", "--duration", seconds]);
+        assert!(drill("10").check().is_ok());
+        assert!(drill("9").check().is_err());
     }
 }

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     if let Some(code) = service::intercept(env::args_os()) {
         return code;
     }
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse().check().unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return not_started(&error),

@@ -102,6 +102,12 @@ pub async fn run(
         Some(_) => None,
         None => Some(folder),
     };
+    match (&outcome, &kept) {
+        (Err(error), Some(kept)) if !matches!(error, RunError::Interrupted) => {
+            View::default().note(&format!("files and logs of the network are kept in {}", kept.display()));
+        }
+        _ => {}
+    }
     outcome.map(|summary| Summary { dir: kept, ..summary })
 }
 
@@ -144,8 +150,9 @@ async fn run_in(
     let statuses = network.statuses().await;
     let usage = processes(&network, &statuses, report.elapsed);
     view.note("stopping all processes");
-    let drain = if interrupt.at_once.is_cancelled() { Duration::ZERO } else { STOP_DEADLINE };
-    network.stop(drain).await?;
+    // Whoever does not want to wait ends this program, and so all others.
+    let stopped = interrupt.at_once.run_until_cancelled(network.stop(STOP_DEADLINE)).await;
+    stopped.ok_or(RunError::Interrupted)??;
 
     view.note("comparing the ledgers");
     let verdict = verdict(network.prepared(), after_index).await?;

@@ -80,11 +80,14 @@ impl View {
         }
     }
 
-    /// Removes what is redrawn.
-    pub fn finish(&self) {
+    /// Removes what is redrawn; notes go on as lines.
+    pub fn finish(&mut self) {
         if let Self::Terminal(table) = self {
             // As above.
             let _ = table.multi.clear();
+            // Its parts would draw themselves once more when they are dropped.
+            table.multi.set_draw_target(ProgressDrawTarget::hidden());
+            *self = Self::Plain { due: None };
         }
     }
 }

@@ -6,24 +6,18 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{
-    fs,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
-    time::Duration,
-};
+use std::{fs, os::unix::process::ExitStatusExt, path::Path, time::Duration};
 use tempfile::TempDir;
 
 const ID: ServiceId = ServiceId { authority: 2, role: Role::Executor };
 
 /// A service that runs until its standard input ends.
-const OBEDIENT: &str = "echo \"$@\"; exec cat";
+const OBEDIENT: &str = "obedient.sh";
 /// One that does not end on SIGTERM.
-const STUBBORN: &str = "trap '' TERM; echo ready; cat";
+const STUBBORN: &str = "stubborn.sh";
 
 fn spec(folder: &TempDir, script: &str, restart: bool) -> ProcessSpec {
-    let program = folder.path().join("service");
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/process").join(script);
     ProcessSpec {
         id: ID,
         program,

@@ -18,6 +18,7 @@ mod bridge;
 mod executor;
 pub mod handshake;
 mod log_source;
+mod outlets;
 mod progress;
 mod service;
 mod session;

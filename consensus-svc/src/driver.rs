@@ -194,3 +194,6 @@ impl<D: Durability, N: Network> Driver<D, N> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use consensus_core::{CommitDigest, CommitIndex, Epoch, Genesis};
-use metanode_proto::executor::v1::{Lease, StreamOpening};
+use metanode_proto::{
+    executor::v1::{Lease, StreamOpening},
+    reason,
+};
+use metanode_shell::{grpc, status};
 use metanode_telemetry::metrics::ConsensusMetrics;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +18,9 @@ use tonic::transport::Endpoint;
 use super::{
     CommitSource, ExecutorView, SourceError, StopReason, Window,
     backoff::Backoff,
-    executor::{CallError, CheckedAcknowledgement, ExecutorClient},
+    executor::{CallError, ExecutorClient},
     handshake::{self, ExecutorPosition, HandshakeDecision, OurPosition},
+    outlets::Outlets,
     session::{Session, SessionEnd, as_i64, warn_call},
     stream_error::{self, Verdict},
     view::Delivery,
@@ -68,14 +73,6 @@ pub enum BridgeError {
     Log(#[from] SourceError),
 }
 
-/// Where the bridge tells what happens.
-#[derive(Clone, Debug)]
-pub(super) struct Outlets {
-    view: watch::Sender<ExecutorView>,
-    tracker: Arc<Tracker>,
-    metrics: Arc<ConsensusMetrics>,
-}
-
 /// The one feeder of this node's executor. See the module.
 #[derive(Debug)]
 pub struct Bridge<S> {
@@ -95,6 +92,8 @@ pub struct Bridge<S> {
     unasked_after: Option<CommitIndex>,
     /// Streams opened by this process.
     opened: u64,
+    /// Attempts since the last open stream.
+    failures: u64,
 }
 
 /// Where a stream begins.
@@ -140,13 +139,14 @@ impl<S: CommitSource> Bridge<S> {
             genesis,
             authority_key,
             settings,
-            outlets: Outlets { view, tracker, metrics },
+            outlets: Outlets::new(view, tracker, metrics),
             halt,
             backoff: Backoff::new(),
             incarnation: 0,
             committee_checked: false,
             unasked_after,
             opened: 0,
+            failures: 0,
         };
         Ok((bridge, receiver))
     }
@@ -189,7 +189,7 @@ impl<S: CommitSource> Bridge<S> {
 
     /// One connection, one handshake, one open stream.
     async fn connect(&mut self) -> Result<Session<S>, AttemptError> {
-        let limit = metanode_shell::grpc::decode_limit(self.genesis.parameters().max_commit_bytes);
+        let limit = grpc::decode_limit(self.genesis.parameters().max_commit_bytes);
         let mut client =
             ExecutorClient::connect(&self.settings.endpoint, limit, self.settings.call_timeout).await?;
         let start = match self.unasked_after {
@@ -198,10 +198,11 @@ impl<S: CommitSource> Bridge<S> {
         };
         self.outlets.replay_from(start.after.next());
         let stream = client.open(self.opening(&start)).await?;
-        self.check_opened(&start, CommitIndex::new(stream.opened.block_number))?;
         self.incarnation = stream.opened.incarnation;
+        self.check_opened(&start, CommitIndex::new(stream.opened.block_number))?;
         self.opened += 1;
-        self.outlets.metrics.handshakes.increment();
+        self.failures = 0;
+        self.outlets.opened();
         tracing::info!(
             replay_from = as_i64(start.after.next().get()),
             block_number = as_i64(stream.opened.block_number),
@@ -352,12 +353,19 @@ impl<S: CommitSource> Bridge<S> {
         };
         match error {
             AttemptError::Log(error) => return SessionEnd::Failed(error),
-            AttemptError::Call(error) => warn_call(&error),
+            // Worth waking someone once, not at every attempt.
+            AttemptError::Call(error) if self.failures == 0 => warn_call(&error),
+            AttemptError::Call(error) => tracing::info!(
+                attempts = as_i64(self.failures),
+                error = &error as &dyn std::error::Error,
+                "[EXECUTOR-REQ] still no answer that can be used"
+            ),
             AttemptError::NotReady => {
                 tracing::info!("[EXECUTOR-REQ] executor is not ready, its position is not known yet");
             }
             AttemptError::Stop(_) => {}
         }
+        self.failures += 1;
         if unavailable && self.opened == 0 && self.settings.on_unavailable == OnUnavailable::Genesis {
             self.unasked_after.get_or_insert(CommitIndex::NONE);
         }
@@ -378,54 +386,16 @@ impl<S: CommitSource> Bridge<S> {
     }
 }
 
-impl Outlets {
-    pub(super) fn delivery(&self, delivery: Delivery) {
-        self.view.send_if_modified(|view| {
-            let changed = view.delivery != delivery;
-            view.delivery = delivery;
-            changed
-        });
-    }
-
-    fn replay_from(&self, index: CommitIndex) {
-        self.view.send_modify(|view| view.replay_from = index);
-    }
-
-    /// The executor's own answer is what is executed, also where it is lower than what was known.
-    fn handshaken(&self, theirs: &ExecutorPosition) {
-        self.view.send_modify(|view| {
-            view.executed_index = theirs.block_number;
-            view.executed_digest = theirs.commit_digest;
-            view.state_root = theirs.state_root;
-        });
-        self.metrics.executed_index.set(theirs.block_number.get());
-        self.tracker.executed_unseen(theirs.block_number);
-    }
-
-    pub(super) fn sent(&self) {
-        self.view.send_modify(|view| view.sent_total += 1);
-        self.metrics.commits_sent.increment();
-    }
-
-    pub(super) fn duplicates(&self, count: u64) {
-        self.view.send_modify(|view| view.duplicates_total += count);
-        self.metrics.executor_duplicates.add(count);
-    }
-
-    pub(super) fn executed(&self, acknowledgement: &CheckedAcknowledgement) {
-        self.view.send_modify(|view| {
-            view.executed_index = acknowledgement.index;
-            view.executed_digest = acknowledgement.digest;
-            view.state_root = acknowledgement.state_root;
-        });
-        self.metrics.executed_index.set(acknowledgement.index.get());
-        self.tracker.executed(acknowledgement.index, acknowledgement.state_root, &acknowledgement.wire);
-    }
-}
-
 impl From<CallError> for AttemptError {
     fn from(error: CallError) -> Self {
-        Self::Call(error)
+        match &error {
+            CallError::Refused { status, .. }
+                if status::reason_of(status).as_deref() == Some(reason::NOT_READY) =>
+            {
+                Self::NotReady
+            }
+            _ => Self::Call(error),
+        }
     }
 }
 

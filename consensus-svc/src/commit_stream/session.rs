@@ -13,8 +13,9 @@ use tonic::{Status, Streaming};
 
 use super::{
     AcknowledgeError, CommitSource, SourceError, StopReason, Window,
-    bridge::{BridgeSettings, Outlets},
+    bridge::BridgeSettings,
     executor::{CallError, CheckedAcknowledgement, OpenStream},
+    outlets::Outlets,
     progress::ReplayProgress,
     stream_error::{self, Verdict},
     view::Delivery,

@@ -193,4 +193,4 @@ impl Durability for LogAndGuard {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -260,7 +260,9 @@ async fn delivery_from_genesis_is_refused_where_the_first_commit_is_gone() {
 async fn x02_an_answer_before_the_state_is_loaded_is_never_taken_for_zero() {
     let mut executor = Executor::start().await;
     let fixture = Fixture::start(MemorySource::with(3), settings(&executor.uri())).await;
+    executor.refuse(error(Code::Unavailable, reason::NOT_READY)).await;
     executor.answer_committee(fixture.genesis.committee()).await;
+    executor.refuse(error(Code::Unavailable, reason::NOT_READY)).await;
     executor.answer_position(Default::default()).await;
     executor.answer_position(Default::default()).await;
     let mut stream = executor.handshake(fixture.at(2)).await;

@@ -24,8 +24,8 @@ use crate::soon;
 
 /// A call that waits for the test's answer.
 enum Call {
-    Committee(oneshot::Sender<GetCommitteeResponse>),
-    Position(oneshot::Sender<GetLastBlockNumberResponse>),
+    Committee(oneshot::Sender<Result<GetCommitteeResponse, Status>>),
+    Position(oneshot::Sender<Result<GetLastBlockNumberResponse, Status>>),
     Stream(Box<Stream>),
 }
 
@@ -88,7 +88,7 @@ impl Executor {
             address: authority.address.clone(),
         });
         // Whoever asked may be gone by now; the test finds that out by what comes next.
-        let _ = answer.send(GetCommitteeResponse { epoch: 0, members: members.collect() });
+        let _ = answer.send(Ok(GetCommitteeResponse { epoch: 0, members: members.collect() }));
     }
 
     /// Waits to be asked for the position, and answers.
@@ -96,7 +96,16 @@ impl Executor {
         let Call::Position(answer) = self.call("the question for the position").await else {
             panic!("a position must be asked for")
         };
-        let _ = answer.send(position);
+        let _ = answer.send(Ok(position));
+    }
+
+    /// Waits for any question, and refuses it.
+    pub(crate) async fn refuse(&mut self, status: Status) {
+        let _ = match self.call("a question").await {
+            Call::Committee(answer) => answer.send(Err(status)).is_ok(),
+            Call::Position(answer) => answer.send(Err(status)).is_ok(),
+            Call::Stream(_) => panic!("a question must come, not a stream"),
+        };
     }
 
     /// Waits for a stream to be opened; the opening is not answered yet.
@@ -247,10 +256,14 @@ impl ExecutorService for Service {
 }
 
 impl Service {
-    async fn ask<T>(&self, call: Call, answered: oneshot::Receiver<T>) -> Result<Response<T>, Status> {
+    async fn ask<T>(
+        &self,
+        call: Call,
+        answered: oneshot::Receiver<Result<T, Status>>,
+    ) -> Result<Response<T>, Status> {
         let gone = |_| Status::unavailable("the test does not answer");
         self.0.send(call).await.map_err(|_| Status::unavailable("the test has ended"))?;
-        answered.await.map(Response::new).map_err(gone)
+        answered.await.map_err(gone)?.map(Response::new)
     }
 }
 

@@ -6,14 +6,16 @@ use futures::{FutureExt, future::Map};
 use std::sync::mpsc;
 use tokio::sync::oneshot;
 
-type Answer<E> = oneshot::Sender<Result<(), E>>;
-type Answered<E> = Result<Result<(), E>, oneshot::error::RecvError>;
-type Waiting<E> = Map<oneshot::Receiver<Result<(), E>>, fn(Answered<E>) -> Result<(), E>>;
+pub(in crate::driver) type Answer<E> = oneshot::Sender<Result<(), E>>;
+pub(in crate::driver) type Answered<E> = Result<Result<(), E>, oneshot::error::RecvError>;
+pub(in crate::driver) type Waiting<E> =
+    Map<oneshot::Receiver<Result<(), E>>, fn(Answered<E>) -> Result<(), E>>;
 
 /// Records what is begun, in order; the test answers.
-struct Script(mpsc::SyncSender<Begun>);
+pub(in crate::driver) struct Script(pub(in crate::driver) mpsc::SyncSender<Begun>);
 
-enum Begun {
+/// What was begun, with the way to end it.
+pub(in crate::driver) enum Begun {
     Persist(Answer<WriteError>),
     Raise(Round, Answer<GuardError>),
 }

@@ -1,0 +1,75 @@
+//! Where the bridge tells what happens: status, metrics, and those who wait for their transactions.
+
+use std::sync::Arc;
+
+use consensus_core::CommitIndex;
+use metanode_telemetry::metrics::ConsensusMetrics;
+use tokio::sync::watch;
+
+use super::{ExecutorView, executor::CheckedAcknowledgement, handshake::ExecutorPosition, view::Delivery};
+use crate::submit::Tracker;
+
+/// All of them together. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Outlets {
+    view: watch::Sender<ExecutorView>,
+    tracker: Arc<Tracker>,
+    metrics: Arc<ConsensusMetrics>,
+}
+
+impl Outlets {
+    pub(super) const fn new(
+        view: watch::Sender<ExecutorView>,
+        tracker: Arc<Tracker>,
+        metrics: Arc<ConsensusMetrics>,
+    ) -> Self {
+        Self { view, tracker, metrics }
+    }
+
+    pub(super) fn opened(&self) {
+        self.metrics.handshakes.increment();
+    }
+
+    pub(super) fn delivery(&self, delivery: Delivery) {
+        self.view.send_if_modified(|view| {
+            let changed = view.delivery != delivery;
+            view.delivery = delivery;
+            changed
+        });
+    }
+
+    pub(super) fn replay_from(&self, index: CommitIndex) {
+        self.view.send_modify(|view| view.replay_from = index);
+    }
+
+    /// The executor's own answer is what is executed, also where it is lower than what was known.
+    pub(super) fn handshaken(&self, theirs: &ExecutorPosition) {
+        self.view.send_modify(|view| {
+            view.executed_index = theirs.block_number;
+            view.executed_digest = theirs.commit_digest;
+            view.state_root = theirs.state_root;
+        });
+        self.metrics.executed_index.set(theirs.block_number.get());
+        self.tracker.executed_unseen(theirs.block_number);
+    }
+
+    pub(super) fn sent(&self) {
+        self.view.send_modify(|view| view.sent_total += 1);
+        self.metrics.commits_sent.increment();
+    }
+
+    pub(super) fn duplicates(&self, count: u64) {
+        self.view.send_modify(|view| view.duplicates_total += count);
+        self.metrics.executor_duplicates.add(count);
+    }
+
+    pub(super) fn executed(&self, acknowledgement: &CheckedAcknowledgement) {
+        self.view.send_modify(|view| {
+            view.executed_index = acknowledgement.index;
+            view.executed_digest = acknowledgement.digest;
+            view.state_root = acknowledgement.state_root;
+        });
+        self.metrics.executed_index.set(acknowledgement.index.get());
+        self.tracker.executed(acknowledgement.index, acknowledgement.state_root, &acknowledgement.wire);
+    }
+}

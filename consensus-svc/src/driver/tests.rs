@@ -1,0 +1,151 @@
+//! The driver with a real machine, and a disk that takes as long as the test says.
+
+use std::sync::{Arc, mpsc as sync};
+
+use consensus_core::{
+    AuthorityIndex, BlockRef, CoreStatus, Params, RecoveredLog, Round, Transaction, VerifiedBlock, testkit,
+};
+use metanode_shell::durable::WriteError;
+use metanode_telemetry::{Telemetry, metrics::ConsensusMetrics};
+use tokio::sync::watch;
+
+use super::{
+    effects::tests::{Begun, Script},
+    *,
+};
+use crate::{
+    commit_log::{CommitFeed, CommitLog, FeedOptions, LogOptions},
+    peer::AcceptedRounds,
+    submit::Tracker,
+};
+
+/// Tells what was sent.
+struct Recorder(mpsc::Sender<Round>);
+
+impl Network for Recorder {
+    fn broadcast(&self, block: VerifiedBlock) {
+        self.0.try_send(block.round()).unwrap();
+    }
+
+    fn wake(&self, _round: Round) {}
+
+    fn fetch(&self, _peer: AuthorityIndex, _blocks: Vec<BlockRef>) {}
+}
+
+struct Fixture {
+    task: tokio::task::JoinHandle<Result<(), DriverError>>,
+    begun: sync::Receiver<Begun>,
+    sent: mpsc::Receiver<Round>,
+    submissions: mpsc::Sender<Submission>,
+    status: watch::Receiver<CoreStatus>,
+    shutdown: CancellationToken,
+    _peers: mpsc::Sender<PeerEvent>,
+    _folder: tempfile::TempDir,
+}
+
+/// A committee of one that has just proposed its first block.
+async fn start() -> Fixture {
+    let (genesis, mut signers) = testkit::genesis(1);
+    let genesis = Arc::new(genesis);
+    let clock = Clock::at(genesis.timestamp());
+    let params = Params { min_round_interval: std::time::Duration::ZERO, ..Params::default() };
+    let (core, recovered) =
+        Consensus::recover(genesis.clone(), params, signers.remove(0), RecoveredLog::default(), clock.now())
+            .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = CommitLog::open(folder.path(), genesis.chain_id(), &LogOptions::default()).unwrap();
+    let feed = Arc::new(CommitFeed::new(Arc::new(log), FeedOptions::default()).unwrap());
+    let (sender, begun) = sync::sync_channel(1_000);
+    let (network, sent) = mpsc::channel(1_000);
+    let (status, statuses) = watch::channel(core.status());
+    let (clock_round, _) = watch::channel(Round::GENESIS);
+    let accepted = AcceptedRounds::new(genesis.committee());
+    let outlets = Outlets::new(Recorder(network), feed, Tracker::new(1), status, clock_round, accepted);
+    let (peers, peer_events) = mpsc::channel(1);
+    let (submissions, submitted) = mpsc::channel(1);
+    let inputs = Inputs { peers: peer_events, submissions: submitted, halt: CancellationToken::new() };
+    let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
+    let metrics = CoreMetrics::new(metrics);
+    let driver = Driver::new(core, recovered, clock, Script(sender), inputs, outlets, metrics).await.unwrap();
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(driver.run(shutdown.clone()));
+    Fixture { task, begun, sent, submissions, status: statuses, shutdown, _peers: peers, _folder: folder }
+}
+
+impl Fixture {
+    fn submit(&self, text: &'static str) -> oneshot::Receiver<SubmitOutcome> {
+        let (answer, answered) = oneshot::channel();
+        let transactions = vec![Transaction::new(text.into())];
+        self.submissions.try_send(Submission { transactions, answer }).unwrap();
+        answered
+    }
+}
+
+/// The next thing that was begun.
+async fn next(begun: &sync::Receiver<Begun>) -> Begun {
+    loop {
+        match begun.try_recv() {
+            Ok(begun) => return begun,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn inputs_are_handled_while_a_batch_is_on_its_way_and_nothing_is_sent_before_it() {
+    let mut fixture = start().await;
+    let Begun::Persist(batch) = next(&fixture.begun).await else {
+        panic!("the own block is persisted first")
+    };
+    let answered = fixture.submit("a");
+    fixture.status.wait_for(|status| status.pooled_transactions == 1).await.unwrap();
+    assert!(fixture.sent.try_recv().is_err());
+    batch.send(Ok(())).unwrap();
+    // Batches of later rounds may have been begun meanwhile; none is answered.
+    let mut later = Vec::new();
+    let guard = loop {
+        match next(&fixture.begun).await {
+            Begun::Raise(round, guard) => break (round, guard),
+            persist => later.push(persist),
+        }
+    };
+    assert_eq!(guard.0, Round::FIRST);
+    assert!(fixture.sent.try_recv().is_err(), "the guard is not durable");
+    guard.1.send(Ok(())).unwrap();
+    assert_eq!(fixture.sent.recv().await, Some(Round::FIRST));
+    drop(answered);
+}
+
+#[tokio::test]
+async fn s05_a_driver_that_cannot_persist_ends_and_sends_nothing() {
+    let mut fixture = start().await;
+    let Begun::Persist(batch) = next(&fixture.begun).await else {
+        panic!("the own block is persisted first")
+    };
+    batch.send(Err(WriteError::Closed)).unwrap();
+    assert!(matches!(fixture.task.await.unwrap(), Err(DriverError::Persist(WriteError::Closed))));
+    assert_eq!(fixture.sent.recv().await, None);
+}
+
+#[tokio::test]
+async fn shutdown_lets_out_what_is_on_its_way() {
+    let mut fixture = start().await;
+    let Begun::Persist(batch) = next(&fixture.begun).await else {
+        panic!("the own block is persisted first")
+    };
+    fixture.shutdown.cancel();
+    batch.send(Ok(())).unwrap();
+    let answering = async {
+        loop {
+            match next(&fixture.begun).await {
+                Begun::Persist(batch) => batch.send(Ok(())).unwrap(),
+                Begun::Raise(_, guard) => guard.send(Ok(())).unwrap(),
+            }
+        }
+    };
+    tokio::select! {
+        ended = &mut fixture.task => ended.unwrap().unwrap(),
+        () = answering => {}
+    }
+    assert_eq!(fixture.sent.recv().await, Some(Round::FIRST));
+}

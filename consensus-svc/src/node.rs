@@ -127,12 +127,14 @@ impl Node {
         let parts = Parts::build(&config, storage, clock, metrics, listeners.peer, &shutdown).await?;
 
         let addresses = (listeners.api.local_addr().ok(), parts.peer_address);
+        let metrics_address = listeners.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         tracing::info!(
             target: "startup",
             authority = i64::from(config.own.get()),
             chain_id = %config.genesis.chain_id(),
             api = addresses.0.map(tracing::field::display),
             peer = addresses.1.map(tracing::field::display),
+            metrics = metrics_address.map(tracing::field::display),
             "[STARTUP] node runs"
         );
         let log = Arc::clone(&parts.view.log);

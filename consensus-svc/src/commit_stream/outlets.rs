@@ -54,8 +54,8 @@ impl Outlets {
     }
 
     pub(super) fn sent(&self) {
-        self.view.send_modify(|view| view.sent_total += 1);
         self.metrics.commits_sent.increment();
+        self.view.send_modify(|view| view.sent_total += 1);
     }
 
     pub(super) fn duplicates(&self, count: u64) {

@@ -8,6 +8,10 @@ use metanode_proto::{
     reason,
 };
 use metanode_shell::status;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -124,6 +128,41 @@ async fn readers_outside_the_log_are_told_its_ends() {
     assert_eq!(status::metadata_of(&ahead, "commit_index").as_deref(), Some("1"));
     let backwards = GetCommitRangeRequest { first_index: 2, last_index: 1 };
     assert_eq!(client.get_commit_range(backwards).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+/// One scrape, as Prometheus does it.
+async fn scrape(process: &Process) -> String {
+    let mut connection = TcpStream::connect(&process.metrics).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon("the scrape", connection.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_scrape_counts_what_was_taken_in_refused_committed_and_sent() {
+    let network = LoneNetwork::new();
+    let mut executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    executor.answer_committee(network.genesis.committee()).await;
+    let mut stream = executor.handshake(position(&network.chain_id(), 0, CommitDigest::ZERO)).await;
+    process.submit(&["a", "b"], WaitFor::Committed).await.unwrap();
+    process.submit(&[""], WaitFor::Committed).await.unwrap_err();
+    stream.commit().await;
+    // It is counted a moment after it was sent.
+    while process.status().await.sent_total < 1 {}
+    let text = scrape(&process).await;
+    for line in [
+        "metanode_consensus_commit_index 1",
+        "metanode_consensus_transactions_submitted_total 2",
+        "metanode_consensus_transactions_committed_total 2",
+        "metanode_consensus_transactions_refused_total{reason=\"invalid_size\"} 1",
+        "metanode_consensus_executor_commits_sent_total 1",
+        "metanode_consensus_executor_handshakes_total 1",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line} is missing in {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,6 +45,7 @@ pub(crate) struct Process {
     child: Child,
     events: mpsc::Receiver<Value>,
     pub(crate) api: String,
+    pub(crate) metrics: String,
 }
 
 impl LoneNetwork {
@@ -90,6 +91,7 @@ impl LoneNetwork {
         let mut process = self.spawn(executor, settings);
         let running = process.event("[STARTUP] node runs").await;
         process.api = format!("http://{}", running["api"].as_str().unwrap());
+        process.metrics = running["metrics"].as_str().unwrap().to_owned();
         process
     }
 
@@ -124,7 +126,7 @@ impl LoneNetwork {
                 let _ = sender.try_send(event);
             }
         });
-        Process { child, events, api: String::new() }
+        Process { child, events, api: String::new(), metrics: String::new() }
     }
 }
 

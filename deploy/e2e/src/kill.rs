@@ -34,6 +34,8 @@ const RATE_PER_S: u32 = 200;
 /// Transactions executed before the kill, and again after it.
 const ENOUGH: u64 = 100;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
+/// Commits that are sent and not acknowledged at the kill, at least.
+const ON_THEIR_WAY: u64 = 3;
 /// The authority whose processes are killed, where not all are.
 const VICTIM: usize = 2;
 
@@ -72,6 +74,8 @@ impl Victims {
 pub struct Evidence {
     /// Its index.
     pub authority: usize,
+    /// Last commit that the executor had acknowledged.
+    pub acknowledged: u64,
     /// Commits that were sent and not acknowledged at the kill: at least so many.
     pub sent_unacknowledged: u64,
     /// The position that the executor had durably, before it was connected to again.
@@ -103,6 +107,7 @@ impl Story {
         assert!(!evidence.is_empty(), "nobody was killed");
         for one in evidence {
             assert!(one.sent_unacknowledged > 0, "nothing was on its way: {one:?}");
+            assert!(one.reported >= one.acknowledged, "an acknowledged commit is not durable: {one:?}");
             assert_eq!(one.first_received, one.reported + 1, "{one:?}");
             assert_eq!(one.duplicates, 0, "{one:?}");
         }
@@ -161,9 +166,9 @@ async fn kill_and_restart(network: &Network, victims: Victims) -> anyhow::Result
     for authority in victims.authorities() {
         process(network, authority, Role::Executor)?.signal(Signal::SIGSTOP);
     }
-    let mut unacknowledged = Vec::new();
+    let mut on_their_way = Vec::new();
     for authority in victims.authorities() {
-        unacknowledged.push(sent_unacknowledged(network, authority).await?);
+        on_their_way.push(sent_unacknowledged(network, authority).await?);
     }
     let victims_of = killed(victims).map(|(authority, role)| process(network, authority, role));
     let processes = victims_of.collect::<anyhow::Result<Vec<_>>>()?;
@@ -177,8 +182,8 @@ async fn kill_and_restart(network: &Network, victims: Victims) -> anyhow::Result
     network.wait_until_serving().await?;
 
     let mut evidence = Vec::new();
-    for ((authority, sent_unacknowledged), reported) in
-        victims.authorities().zip(unacknowledged).zip(reported)
+    for ((authority, (acknowledged, sent_unacknowledged)), reported) in
+        victims.authorities().zip(on_their_way).zip(reported)
     {
         let what = format!("authority {authority} executes beyond {reported}");
         let status = until(&what, async || {
@@ -190,6 +195,7 @@ async fn kill_and_restart(network: &Network, victims: Victims) -> anyhow::Result
         let duplicates = counted.map_or(0, |status| status.duplicates_total);
         evidence.push(Evidence {
             authority,
+            acknowledged,
             sent_unacknowledged,
             reported,
             first_received: status.replay_from,
@@ -204,19 +210,21 @@ fn killed(victims: Victims) -> impl Iterator<Item = (usize, Role)> {
     victims.authorities().flat_map(move |authority| roles.clone().map(move |role| (authority, role)))
 }
 
-/// Waits until consensus sends while its executor, which is held still, acknowledges nothing; says how many at least.
-async fn sent_unacknowledged(network: &Network, authority: usize) -> anyhow::Result<u64> {
+/// Waits until consensus has sent [`ON_THEIR_WAY`] commits to an executor that is held still, and acknowledges nothing. Says
+/// which commit was acknowledged last, and how many were sent after it, at least.
+async fn sent_unacknowledged(network: &Network, authority: usize) -> anyhow::Result<(u64, u64)> {
     let mut first: Option<GetStatusResponse> = None;
     until("commits are sent and not acknowledged", async || {
         let now = status(network, authority).await?;
+        // On the same stream, what is sent after the last acknowledgement is new.
         let same_stream = first.as_ref().filter(|first| {
             (first.executed_index, first.replay_from) == (now.executed_index, now.replay_from)
         });
-        let sent = same_stream.map(|first| now.sent_total - first.sent_total).filter(|sent| *sent > 0);
+        let sent = same_stream.map(|first| now.sent_total - first.sent_total);
         if same_stream.is_none() {
-            first = Some(now);
+            first = Some(now.clone());
         }
-        sent
+        sent.filter(|sent| *sent >= ON_THEIR_WAY).map(|sent| (now.executed_index, sent))
     })
     .await
 }

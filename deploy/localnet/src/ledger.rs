@@ -67,17 +67,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub fn last_index(&self) -> Result<u64, LedgerError> {
-        let mut above = 1_u64;
-        while self.at(above)?.is_some() {
-            above = above.saturating_mul(2);
-        }
-        // Executed at `below`, or 0; not executed at `above`.
-        let mut below = above / 2;
-        while above - below > 1 {
-            let middle = below + (above - below) / 2;
-            if self.at(middle)?.is_some() { below = middle } else { above = middle }
-        }
-        Ok(below)
+        last_of(|index| Ok(self.at(index)?.is_some()))
     }
 
     /// All that was executed after an index, in order.
@@ -89,5 +79,37 @@ impl Ledger {
 
     fn error(&self, error: BackendError) -> LedgerError {
         LedgerError { path: self.path.clone(), source: Box::new(error) }
+    }
+}
+
+/// The last of the indexes from 1 on that are there, when none is left out; 0 if there is none.
+fn last_of<E>(is_there: impl Fn(u64) -> Result<bool, E>) -> Result<u64, E> {
+    let mut above = 1_u64;
+    while is_there(above)? {
+        above = above.saturating_mul(2);
+    }
+    let mut below = above / 2;
+    while above - below > 1 {
+        let middle = below + (above - below) / 2;
+        if is_there(middle)? { below = middle } else { above = middle }
+    }
+    Ok(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_index_is_found_with_few_reads() {
+        for last in (0..70).chain([1_000_000]) {
+            let reads = std::cell::Cell::new(0);
+            let is_there = |index| {
+                reads.set(reads.get() + 1);
+                Ok::<_, LedgerError>(index <= last)
+            };
+            assert_eq!(last_of(is_there).unwrap(), last);
+            assert!(reads.get() <= 42, "{last}: {} reads", reads.get());
+        }
     }
 }

@@ -68,7 +68,8 @@ pub fn verify(data_dirs: &[PathBuf], after_index: u64, settled: &Path) -> Result
     let index = last_indexes.iter().copied().min().unwrap_or(0);
     let at_index = states(&ledgers, index)?;
     let equal = are_equal(&at_index);
-    let first_difference = if equal { None } else { Some(first_difference(&ledgers, index)?) };
+    let equal_at = |index| states(&ledgers, index).map(|states| are_equal(&states));
+    let first_difference = if equal { None } else { Some(first_difference(index, equal_at)?) };
     // What one authority told as executed may be beyond what all have executed, where another one is down.
     let longest = ledgers.iter().zip(&last_indexes).max_by_key(|(_, last)| **last);
     let tally = match longest {
@@ -90,12 +91,13 @@ fn are_equal(states: &[(Digest, Digest)]) -> bool {
     states.windows(2).all(|pair| pair.first() == pair.last())
 }
 
-/// Digests and roots cover all before them: once different, they stay so.
-fn first_difference(ledgers: &[Ledger], unequal: u64) -> Result<u64, LedgerError> {
+/// The first index where ledgers differ that do so at `unequal`: digests and roots cover all before them, so once
+/// different they stay so.
+fn first_difference<E>(unequal: u64, equal_at: impl Fn(u64) -> Result<bool, E>) -> Result<u64, E> {
     let (mut equal, mut unequal) = (0, unequal);
     while unequal - equal > 1 {
         let middle = equal + (unequal - equal) / 2;
-        if are_equal(&states(ledgers, middle)?) { equal = middle } else { unequal = middle }
+        if equal_at(middle)? { equal = middle } else { unequal = middle }
     }
     Ok(unequal)
 }
@@ -174,6 +176,23 @@ mod tests {
         assert_eq!(tally_of(0, 0, Fate::Unresolved), Tally { lost: 1, ..none });
         assert_eq!(tally_of(0, 2, Fate::Unresolved), Tally { rejected: 1, ..none });
         assert_eq!(tally_of(0, 0, Fate::Rejected), Tally { rejected: 1, ..none });
+    }
+
+    #[test]
+    fn one_other_root_is_unequal() {
+        let state = |root| (Digest([1; 32]), Digest([root; 32]));
+        assert!(are_equal(&[state(1), state(1), state(1)]));
+        assert!(!are_equal(&[state(1), state(1), state(2)]));
+        assert!(!are_equal(&[(Digest([2; 32]), Digest([1; 32])), state(1)]));
+        assert!(are_equal(&[state(1)]));
+    }
+
+    #[test]
+    fn the_first_difference_is_found() {
+        for first in 1..=40 {
+            let equal_at = |index| Ok::<_, io::Error>(index < first);
+            assert_eq!(first_difference(40, equal_at).unwrap(), first);
+        }
     }
 
     #[test]

@@ -188,6 +188,8 @@ fn parameters_from_file(file: &GenesisParameters) -> ProtocolParameters {
         max_block_transactions: file.max_block_transactions,
         max_block_bytes: file.max_block_bytes,
         max_transaction_bytes: file.max_transaction_bytes,
+        duplicate_window: Duration::from_millis(file.duplicate_window_ms),
+        max_duplicate_entries: file.max_duplicate_entries,
     }
 }
 
@@ -202,6 +204,8 @@ fn parameters_to_file(parameters: &ProtocolParameters) -> GenesisParameters {
         max_block_transactions: parameters.max_block_transactions,
         max_block_bytes: parameters.max_block_bytes,
         max_transaction_bytes: parameters.max_transaction_bytes,
+        duplicate_window_ms: u64::try_from(parameters.duplicate_window.as_millis()).unwrap_or(u64::MAX),
+        max_duplicate_entries: parameters.max_duplicate_entries,
     }
 }
 

@@ -50,6 +50,11 @@ pub struct GenesisParameters {
     /// Most bytes in one transaction; 1 to max_block_bytes less the overheads of a block and a transaction. Default
     /// 512 KiB.
     pub max_transaction_bytes: u32,
+    /// How long a committed transaction marks later ones with the same bytes as duplicates, by commit timestamps, in
+    /// milliseconds; 1 to 3600000. Default 60000.
+    pub duplicate_window_ms: u64,
+    /// Most digests that are kept for that, about 100 bytes of memory each; 1 to 10000000. Default 500000.
+    pub max_duplicate_entries: u64,
 }
 
 impl Default for GenesisParameters {
@@ -64,6 +69,8 @@ impl Default for GenesisParameters {
             max_block_transactions: 5_000,
             max_block_bytes: 2 << 20,
             max_transaction_bytes: 512 << 10,
+            duplicate_window_ms: 60_000,
+            max_duplicate_entries: 500_000,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     block::VerifiedBlock,
     codec::{DecodeError, Decoder, Encoder},
     crypto,
+    duplicates::is_marked,
     transaction::Transaction,
     types::{BlockRef, CommitDigest, CommitIndex, Epoch, Round, Timestamp},
 };
@@ -131,6 +132,12 @@ impl CommittedSubDag {
     /// All transactions in execution order.
     pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
         self.blocks.iter().flat_map(|block| &block.block().transactions)
+    }
+
+    /// The transactions that are to be executed: those that are no duplicates, in execution order.
+    pub fn unmarked_transactions(&self) -> impl Iterator<Item = &Transaction> {
+        let marks = &self.commit.duplicate_marks;
+        self.transactions().enumerate().filter(|(position, _)| !is_marked(marks, *position)).map(|(_, tx)| tx)
     }
 
     /// Counted bytes of all blocks.

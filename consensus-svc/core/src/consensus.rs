@@ -123,7 +123,8 @@ impl Consensus {
         recovery::check_commits(&log.commits)?;
         recovery::check_guard(&log, own, committee.epoch())?;
 
-        let linearizer = Linearizer::recover(genesis.clone(), &log.commits, &log.last_committed_rounds);
+        let linearizer =
+            Linearizer::recover(genesis.clone(), &log.commits, &log.last_committed_rounds, log.duplicates);
         let dag = recovery::rebuild_dag(genesis.clone(), linearizer.gc_round(), log.blocks)?;
         recovery::check_own_last(&dag, log.own_last.as_ref())?;
         let committer = Committer::new(genesis.clone());

@@ -35,6 +35,11 @@ pub struct ProtocolParameters {
     pub max_block_bytes: u64,
     /// Most bytes in a transaction; with overheads it must fit a block.
     pub max_transaction_bytes: u32,
+    /// How long a committed transaction marks later ones with the same bytes as duplicates, by commit timestamps; 1 ms
+    /// to 1 h.
+    pub duplicate_window: Duration,
+    /// Most digests that are kept for that; 1 to 10000000.
+    pub max_duplicate_entries: u64,
 }
 
 impl Default for ProtocolParameters {
@@ -49,6 +54,8 @@ impl Default for ProtocolParameters {
             max_block_transactions: 5_000,
             max_block_bytes: 2 << 20,
             max_transaction_bytes: 512 << 10,
+            duplicate_window: Duration::from_secs(60),
+            max_duplicate_entries: 500_000,
         }
     }
 }
@@ -129,7 +136,6 @@ impl Genesis {
 }
 
 fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Vec<GenesisError> {
-    let heartbeat_ms = u64::try_from(p.heartbeat_interval.as_millis()).unwrap_or(u64::MAX);
     let largest_transaction = p
         .max_block_bytes
         .saturating_sub(BLOCK_OVERHEAD_BYTES)
@@ -138,7 +144,7 @@ fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Ve
         ("name bytes", name.len() as u64, 1, 64),
         ("leaders_per_round", u64::from(p.leaders_per_round), 1, committee.size() as u64),
         ("gc_depth", p.gc_depth, 10, 10_000),
-        ("heartbeat_interval_ms", heartbeat_ms, 100, 3_600_000),
+        ("heartbeat_interval_ms", millis(p.heartbeat_interval), 100, 3_600_000),
         ("heartbeat_rounds", p.heartbeat_rounds, 1, p.gc_depth / 2),
         ("max_commit_transactions", u64::from(p.max_commit_transactions), 1, 1_000_000),
         ("max_commit_bytes", p.max_commit_bytes, 64 << 10, 64 << 20),
@@ -150,6 +156,8 @@ fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Ve
         ),
         ("max_block_bytes", p.max_block_bytes, 1024, p.max_commit_bytes),
         ("max_transaction_bytes", u64::from(p.max_transaction_bytes), 1, largest_transaction),
+        ("duplicate_window_ms", millis(p.duplicate_window), 1, 3_600_000),
+        ("max_duplicate_entries", p.max_duplicate_entries, 1, 10_000_000),
     ];
     ranges
         .into_iter()
@@ -171,13 +179,19 @@ fn canonical_bytes(
         .u64(timestamp.as_millis())
         .u16(p.leaders_per_round)
         .u64(p.gc_depth)
-        .u64(u64::try_from(p.heartbeat_interval.as_millis()).unwrap_or(u64::MAX))
+        .u64(millis(p.heartbeat_interval))
         .u64(p.heartbeat_rounds)
         .u32(p.max_commit_transactions)
         .u64(p.max_commit_bytes)
         .u32(p.max_block_transactions)
         .u64(p.max_block_bytes)
         .u32(p.max_transaction_bytes)
+        .u64(millis(p.duplicate_window))
+        .u64(p.max_duplicate_entries)
         .raw(committee.digest().as_bytes());
     encoder.finish()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,12 +7,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bytes::Bytes;
-
 use crate::{
     block::VerifiedBlock,
     commit::{Commit, CommittedSubDag},
     dag::Dag,
+    duplicates::DuplicateWindow,
     genesis::{Genesis, ProtocolParameters},
     types::{BlockRef, CommitDigest, CommitIndex, Round, Timestamp},
 };
@@ -43,6 +42,7 @@ pub struct Linearizer {
     committed: BTreeSet<BlockRef>,
     committed_rounds: Vec<Round>,
     group: Group,
+    duplicates: DuplicateWindow,
 }
 
 impl Linearizer {
@@ -55,6 +55,7 @@ impl Linearizer {
             last_leader_round: Round::GENESIS,
         };
         let committed_rounds = vec![Round::GENESIS; genesis.committee().size()];
+        let duplicates = DuplicateWindow::new(genesis.parameters());
         Self {
             genesis,
             end,
@@ -62,19 +63,24 @@ impl Linearizer {
             committed: BTreeSet::new(),
             committed_rounds,
             group: Group::default(),
+            duplicates,
         }
     }
 
     /// A linearizer after `commits`: consecutive, the last one closing, reaching back to the first whose last leader is
     /// above the GC round. Everything is derived from them: the refs that are committed above GC, the GC round, the
     /// chain's end.
-    /// `committed_rounds` only carries on what operators are shown of authors that were long absent.
+    /// `duplicates` is the window of the last commits, rebuilt from them. `committed_rounds` only carries on what operators are shown of authors that were long absent.
     pub fn recover(
         genesis: Arc<Genesis>,
         commits: &[(Commit, CommitDigest)],
         committed_rounds: &[Round],
+        duplicates: Option<DuplicateWindow>,
     ) -> Self {
         let mut linearizer = Self::new(genesis);
+        if let Some(duplicates) = duplicates {
+            linearizer.duplicates = duplicates;
+        }
         for (highest, recorded) in linearizer.committed_rounds.iter_mut().zip(committed_rounds) {
             *highest = *recorded;
         }
@@ -176,6 +182,8 @@ impl Linearizer {
             .into_iter()
             .enumerate()
             .map(|(piece, blocks)| {
+                let transactions = blocks.iter().flat_map(|block| &block.block().transactions);
+                let duplicate_marks = self.duplicates.commit(timestamp, transactions);
                 let commit = Commit {
                     index: end.index.next(),
                     epoch: self.genesis.committee().epoch(),
@@ -184,7 +192,7 @@ impl Linearizer {
                     closing: piece == last,
                     leaders: group.leaders.clone(),
                     blocks: blocks.iter().map(VerifiedBlock::reference).collect(),
-                    duplicate_marks: Bytes::new(),
+                    duplicate_marks,
                 };
                 let digest = commit.digest();
                 end = ChainEnd { index: commit.index, digest, ..end };

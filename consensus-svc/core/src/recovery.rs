@@ -6,6 +6,7 @@ use crate::{
     block::VerifiedBlock,
     commit::Commit,
     dag::Dag,
+    duplicates::DuplicateWindow,
     genesis::Genesis,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round},
 };
@@ -21,6 +22,9 @@ pub struct RecoveredLog {
     pub blocks: Vec<VerifiedBlock>,
     /// The own block of the highest round in the store, also where that is at or below the GC round.
     pub own_last: Option<VerifiedBlock>,
+    /// The window of duplicates, rebuilt from the newest commits ([`DuplicateWindow::rebuild`]); `None` before the first
+    /// commit.
+    pub duplicates: Option<DuplicateWindow>,
     /// Highest committed round by authority, from the last [`Progress`](crate::Progress); may be empty. Shown to operators,
     /// it decides nothing.
     pub last_committed_rounds: Vec<Round>,

@@ -19,7 +19,7 @@ fn genesis(name: &str, parameters: ProtocolParameters) -> Result<Genesis, Vec<Ge
 }
 
 /// Field, least, greatest, how to set it. Other parameters stand at their defaults.
-const FIELDS: [(&str, u64, u64, Change); 9] = [
+const FIELDS: [(&str, u64, u64, Change); 11] = [
     ("leaders_per_round", 1, 4, |p, v| p.leaders_per_round = u16::try_from(v).expect("small")),
     // Below twice `heartbeat_rounds` that one is out of range, so it moves along.
     ("gc_depth", 10, 10_000, |p, v| (p.gc_depth, p.heartbeat_rounds) = (v, 1)),
@@ -34,6 +34,8 @@ const FIELDS: [(&str, u64, u64, Change); 9] = [
     ("max_block_transactions", 1, 10_000, |p, v| p.max_block_transactions = small(v)),
     ("max_block_bytes", 1024, 4 << 20, |p, v| (p.max_block_bytes, p.max_transaction_bytes) = (v, 1)),
     ("max_transaction_bytes", 1, (2 << 20) - 128 - 16, |p, v| p.max_transaction_bytes = small(v)),
+    ("duplicate_window_ms", 1, 3_600_000, |p, v| p.duplicate_window = Duration::from_millis(v)),
+    ("max_duplicate_entries", 1, 10_000_000, |p, v| p.max_duplicate_entries = v),
 ];
 
 #[test]
@@ -96,6 +98,8 @@ fn every_genesis_problem_is_listed() {
         max_block_transactions: 0,
         max_block_bytes: 0,
         max_transaction_bytes: 0,
+        duplicate_window: Duration::ZERO,
+        max_duplicate_entries: 0,
     };
     let problems = genesis("", wrong).expect_err("all wrong");
     let fields: Vec<_> = problems.iter().map(|problem| problem.field).collect();
@@ -126,6 +130,8 @@ fn the_chain_id_covers_every_parameter_name_time_and_committee() {
         ProtocolParameters { max_block_transactions: 4_999, ..defaults() },
         ProtocolParameters { max_block_bytes: (2 << 20) + 1, ..defaults() },
         ProtocolParameters { max_transaction_bytes: (512 << 10) + 1, ..defaults() },
+        ProtocolParameters { duplicate_window: Duration::from_millis(59_999), ..defaults() },
+        ProtocolParameters { max_duplicate_entries: 499_999, ..defaults() },
     ] {
         add(genesis("test", changed));
     }

@@ -122,6 +122,8 @@ fn genesis() -> Genesis {
         max_block_transactions: 5_000,
         max_block_bytes: 2 << 20,
         max_transaction_bytes: 512 << 10,
+        duplicate_window: Duration::from_millis(60_000),
+        max_duplicate_entries: 500_000,
     };
     let timestamp = Timestamp::from_millis(1_767_225_600_000);
     Genesis::new("golden".to_owned(), timestamp, parameters, committee()).expect("in range")

@@ -253,13 +253,13 @@ fn recovered(log: &[CommittedSubDag], all: bool) -> Linearizer {
     let gc_round = log.last().expect("a commit").commit.last_leader_round().minus(10);
     let needed = |c: &&CommittedSubDag| all || c.commit.last_leader_round() > gc_round;
     let commits: Vec<_> = log.iter().filter(needed).map(|c| (c.commit.clone(), c.digest)).collect();
-    Linearizer::recover(genesis, &commits, &[])
+    Linearizer::recover(genesis, &commits, &[], None)
 }
 
 #[test]
 fn recovery_of_nothing_is_a_new_linearizer() {
     let genesis = Arc::new(testkit::genesis(4).0);
-    let linearizer = Linearizer::recover(genesis, &[], &[]);
+    let linearizer = Linearizer::recover(genesis, &[], &[], None);
     assert_eq!(linearizer.last_commit(), CommitIndex::NONE);
     assert_eq!(linearizer.last_digest(), CommitDigest::ZERO);
     assert_eq!(linearizer.gc_round(), Round::GENESIS);
@@ -269,5 +269,5 @@ fn recovery_of_nothing_is_a_new_linearizer() {
 fn recovery_carries_on_the_rounds_of_authors_whose_commits_are_no_longer_needed() {
     let genesis = Arc::new(testkit::genesis(4).0);
     let recorded = [9, 0, 3, 7].map(Round::new);
-    assert_eq!(Linearizer::recover(genesis, &[], &recorded).committed_rounds(), recorded);
+    assert_eq!(Linearizer::recover(genesis, &[], &recorded, None).committed_rounds(), recorded);
 }

@@ -77,7 +77,7 @@ fn l01_a_decided_leader_is_committed_by_recovery_itself_without_a_new_block() {
     let mut store: TestStore = node.store.clone();
     store.commits.truncate(kept);
     let (_, signers) = testkit::genesis(4);
-    let log = store.recovered(authority(0), network.genesis().parameters().gc_depth);
+    let log = store.recovered(authority(0), network.genesis().parameters());
     let (_, effects) = Consensus::recover(
         network.genesis().clone(),
         Params::default(),

@@ -1,11 +1,12 @@
 //! What a restart takes from the log: the newest commits, the blocks above the GC round, the
 //! own last block.
 //!
-//! The cost follows `gc_depth`, not history. The refs committed above the GC round, the timestamp and the last leader
+//! The cost follows `gc_depth` and the window of duplicates, not history. The refs committed above the GC round, the timestamp and the last leader
 //! are not stored beside the commits, since they follow from them.
 
 use consensus_core::{
-    AuthorityIndex, Commit, CommitDigest, CommitIndex, Epoch, Progress, RecoveredLog, Round, VerifiedBlock,
+    AuthorityIndex, Commit, CommitDigest, CommitIndex, DuplicateWindow, Epoch, Progress, ProtocolParameters,
+    RecoveredLog, Round, VerifiedBlock,
 };
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
 };
 
 impl CommitLog {
-    /// Reads what the machine is recovered from. `own` is this authority's place, `gc_depth` that of the genesis,
+    /// Reads what the machine is recovered from. `own` is this authority's place, `parameters` those of the genesis,
     /// `guard` what the signing guard holds.
     ///
     /// The commits reach back from the last one to the first whose last leader's round is at or below the GC round,
@@ -26,14 +27,16 @@ impl CommitLog {
     pub fn recover(
         &self,
         own: AuthorityIndex,
-        gc_depth: u64,
+        parameters: &ProtocolParameters,
         guard: Option<(Epoch, Round)>,
     ) -> Result<RecoveredLog, LogError> {
+        let gc_depth = parameters.gc_depth;
         let progress = self.progress()?;
         self.check_last(progress.as_ref())?;
         let Some(progress) = progress else {
             return Ok(RecoveredLog { guard, ..RecoveredLog::default() });
         };
+        let duplicates = self.duplicates(progress.last_commit, parameters)?;
         let commits = self.newest_commits(progress.last_commit, gc_depth)?;
         let last_leader = commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
         let blocks = self.blocks_above(progress.epoch, last_leader.minus(gc_depth))?;
@@ -44,7 +47,24 @@ impl CommitLog {
             return Err(Entry::Blocks.damaged(reason));
         }
         let last_committed_rounds = progress.last_committed_rounds;
-        Ok(RecoveredLog { commits, blocks, own_last, last_committed_rounds, guard })
+        let duplicates = Some(duplicates);
+        Ok(RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, guard })
+    }
+
+    /// The window of duplicates as it was after the last commit.
+    fn duplicates(
+        &self,
+        last: CommitIndex,
+        parameters: &ProtocolParameters,
+    ) -> Result<DuplicateWindow, LogError> {
+        let mut window = DuplicateWindow::new(parameters);
+        for index in (self.earliest_index().get()..=last.get()).rev().map(CommitIndex::new) {
+            let sub_dag = self.sub_dag(index)?.ok_or(LogError::MissingCommit { index, last })?;
+            if !window.rebuild(&sub_dag) {
+                break;
+            }
+        }
+        Ok(window)
     }
 
     /// Progress and commits are written together, so they end at the same index.

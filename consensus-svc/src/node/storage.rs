@@ -49,7 +49,7 @@ impl Storage {
         let log =
             CommitLog::open_observed(&config.store_path(), chain_id, &options, observe_groups(metrics))?;
         let (mut guard, held) = Guard::open(&config.guard_path())?;
-        let stored = log.recover(config.own, config.genesis.parameters().gc_depth, held)?;
+        let stored = log.recover(config.own, config.genesis.parameters(), held)?;
         let (blocks, commits) = (stored.blocks.len(), stored.commits.len());
         let own_last = stored.own_last.clone();
         let own_round = own_last.as_ref().map_or(Round::GENESIS, VerifiedBlock::round);

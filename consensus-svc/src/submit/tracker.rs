@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use consensus_core::{CommitIndex, CommittedSubDag, StateRoot, TransactionDigest};
+use consensus_core::{CommitIndex, CommittedSubDag, StateRoot, TransactionDigest, is_marked};
 use metanode_proto::executor::v1::{Acknowledgement, RejectedTransaction};
 use tokio::sync::oneshot;
 
@@ -110,9 +110,9 @@ impl Tracker {
             return;
         }
         let (index, marks) = (sub_dag.commit.index, &sub_dag.commit.duplicate_marks);
-        for (position, transaction) in (0u32..).zip(sub_dag.transactions()) {
+        for ((place, transaction), position) in sub_dag.transactions().enumerate().zip(0u32..) {
             let Some(places) = state.pending.remove(&transaction.digest()) else { continue };
-            let duplicate = is_marked(marks, position);
+            let duplicate = is_marked(marks, place);
             for place in places {
                 let executes = state.batches.get(&place.batch).is_some_and(|b| b.stage == Stage::Executed);
                 if duplicate {
@@ -240,12 +240,6 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.tracker.state().release(self.batch);
     }
-}
-
-/// Whether a bitmap, least significant bit first, marks a position.
-fn is_marked(marks: &[u8], position: u32) -> bool {
-    let byte = usize::try_from(position / 8).ok().and_then(|place| marks.get(place));
-    byte.is_some_and(|byte| byte >> (position % 8) & 1 == 1)
 }
 
 fn bounded(reason: &str) -> String {

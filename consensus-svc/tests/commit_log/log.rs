@@ -41,7 +41,7 @@ async fn a_new_log_is_empty() {
     assert_eq!(log.earliest_index(), CommitIndex::new(1));
     assert_eq!(log.acknowledged(), CommitIndex::NONE);
     assert_eq!(log.latest_block_by(EPOCH, OWN, ANY_ROUND).unwrap(), None);
-    let recovered = log.recover(OWN, 10, None).unwrap();
+    let recovered = log.recover(OWN, HISTORY.genesis.parameters(), None).unwrap();
     assert!(recovered.commits.is_empty() && recovered.blocks.is_empty() && recovered.own_last.is_none());
 }
 

@@ -53,7 +53,10 @@ fn s01_after_a_kill_every_durable_commit_is_there_with_its_blocks() {
         assert_eq!(log.sub_dag(CommitIndex::new(index)).unwrap().as_ref(), Some(HISTORY.commit(index)));
     }
     assert_eq!(log.commit(CommitIndex::new(last + 1)).unwrap(), None);
-    assert_eq!(log.recover(OWN, u64::MAX, None).unwrap().commits.last().unwrap().0.index.get(), last);
+    assert_eq!(
+        log.recover(OWN, HISTORY.genesis.parameters(), None).unwrap().commits.last().unwrap().0.index.get(),
+        last
+    );
 }
 
 /// The child of the next test: a second process on one database.

@@ -18,7 +18,7 @@ async fn a_restart_reads_the_commits_and_blocks_that_the_gc_depth_asks_for() {
     log.close().await.unwrap();
 
     let guard = Some((EPOCH, HISTORY.own_blocks().last().unwrap().round()));
-    let recovered = open(folder.path()).recover(OWN, GC_DEPTH, guard).unwrap();
+    let recovered = open(folder.path()).recover(OWN, HISTORY.genesis.parameters(), guard).unwrap();
     assert_eq!(recovered.guard, guard);
     assert_eq!(recovered.own_last.as_ref(), HISTORY.own_blocks().last());
 
@@ -46,7 +46,7 @@ async fn a_short_log_is_read_whole() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     write(&log, 1, 2).await;
-    let recovered = log.recover(OWN, GC_DEPTH, None).unwrap();
+    let recovered = log.recover(OWN, HISTORY.genesis.parameters(), None).unwrap();
     assert_eq!(recovered.commits.len(), 2);
     let expected: usize = HISTORY.commits[..2].iter().map(|sub_dag| sub_dag.blocks.len()).sum();
     assert_eq!(recovered.blocks.len(), expected);
@@ -58,7 +58,7 @@ async fn s06_a_store_that_is_older_than_the_guard_is_refused_by_the_machine() {
     let log = open(folder.path());
     write_all(&log).await;
     let last = HISTORY.own_blocks().last().unwrap().round();
-    let recovered = log.recover(OWN, GC_DEPTH, Some((EPOCH, last.next()))).unwrap();
+    let recovered = log.recover(OWN, HISTORY.genesis.parameters(), Some((EPOCH, last.next()))).unwrap();
     let (genesis, signer) = (Arc::new(HISTORY.genesis.clone()), HISTORY.signer.clone());
     let error =
         Consensus::recover(genesis, Params::default(), signer, recovered, GENESIS_TIMESTAMP).unwrap_err();
@@ -97,7 +97,7 @@ async fn written_log(path: &Path) {
 }
 
 fn recovery_error(log: &CommitLog) -> LogError {
-    log.recover(OWN, GC_DEPTH, None).unwrap_err()
+    log.recover(OWN, HISTORY.genesis.parameters(), None).unwrap_err()
 }
 
 #[tokio::test]

@@ -12,8 +12,9 @@ use crate::{
     commit::{Commit, CommittedSubDag},
     consensus::Consensus,
     crypto::Signer,
+    duplicates::DuplicateWindow,
     effect::{Effect, PeerFault, SubmitOutcome, WriteBatch},
-    genesis::Genesis,
+    genesis::{Genesis, ProtocolParameters},
     input::{BlockSource, Input, Ticket},
     params::Params,
     recovery::{RecoverError, RecoveredLog},
@@ -43,20 +44,31 @@ impl TestStore {
     }
 
     /// What a restart reads.
-    pub fn recovered(&self, own: AuthorityIndex, gc_depth: u64) -> RecoveredLog {
+    pub fn recovered(&self, own: AuthorityIndex, parameters: &ProtocolParameters) -> RecoveredLog {
         let last_leader =
             self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
-        let gc_round = last_leader.minus(gc_depth);
-        let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
-        let blocks = self.blocks.values().filter(|block| block.round() > gc_round).cloned().collect();
-        let last_committed_rounds = self.last_committed_rounds.clone();
+        let gc_round = last_leader.minus(parameters.gc_depth);
         RecoveredLog {
             commits: self.commits.clone(),
-            blocks,
-            own_last,
-            last_committed_rounds,
+            blocks: self.blocks.values().filter(|block| block.round() > gc_round).cloned().collect(),
+            own_last: self.blocks.values().rev().find(|block| block.author() == own).cloned(),
+            duplicates: Some(self.duplicates(parameters)),
+            last_committed_rounds: self.last_committed_rounds.clone(),
             guard: self.guard,
         }
+    }
+
+    fn duplicates(&self, parameters: &ProtocolParameters) -> DuplicateWindow {
+        let mut window = DuplicateWindow::new(parameters);
+        for (commit, digest) in self.commits.iter().rev() {
+            // A test may have taken blocks away: the machine is to find that out.
+            let blocks =
+                commit.blocks.iter().filter_map(|reference| self.blocks.get(reference).cloned()).collect();
+            if !window.rebuild(&CommittedSubDag { commit: commit.clone(), digest: *digest, blocks }) {
+                break;
+            }
+        }
+        window
     }
 }
 
@@ -174,8 +186,7 @@ impl TestNetwork {
     /// # Errors
     /// What the machine says of the store.
     pub fn restart(&mut self, authority: AuthorityIndex) -> Result<(), RecoverError> {
-        let gc_depth = self.genesis.parameters().gc_depth;
-        let log = self.node(authority).store.recovered(authority, gc_depth);
+        let log = self.node(authority).store.recovered(authority, self.genesis.parameters());
         let signer = self.signers.get(authority.as_usize()).expect("a signer an authority").clone();
         let (machine, effects) =
             Consensus::recover(self.genesis.clone(), self.params.clone(), signer, log, self.now)?;

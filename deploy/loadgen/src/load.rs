@@ -60,9 +60,6 @@ pub enum LoadError {
     /// No authority to send to.
     #[error("no endpoint to send to")]
     NoEndpoint,
-    /// A rate of 0.
-    #[error("a rate of 0 transactions a second is no load")]
-    NoRate,
     /// Fewer accounts than authorities.
     #[error("{accounts} accounts for {lanes} authorities: each needs at least one")]
     TooFewAccounts {
@@ -127,7 +124,7 @@ impl Load {
         for (((index, client), senders), number) in
             clients.into_iter().enumerate().zip(accounts.deal(lanes)).zip(0..)
         {
-            let schedule = Schedule::new(options.rate_per_s, number, lane_count).ok_or(LoadError::NoRate)?;
+            let schedule = Schedule::new(options.rate_per_s, number, lane_count);
             let setup = LaneSetup {
                 index,
                 client,

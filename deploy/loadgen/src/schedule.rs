@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Intended times at a steady rate: lanes take turns, so that together they hold the whole rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
-    /// All lanes together, transactions a second; not 0.
+    /// All lanes together, transactions a second; at 0 none is ever due.
     rate_per_s: u32,
     lane: u32,
     lanes: u32,
@@ -14,16 +14,16 @@ pub(crate) struct Schedule {
 const NANOS: u128 = 1_000_000_000;
 
 impl Schedule {
-    /// The schedule of one of `lanes`; `None` for a rate of 0.
-    pub(crate) fn new(rate_per_s: u32, lane: u32, lanes: u32) -> Option<Self> {
-        (rate_per_s > 0).then_some(Self { rate_per_s, lane, lanes })
+    /// The schedule of one of `lanes`.
+    pub(crate) const fn new(rate_per_s: u32, lane: u32, lanes: u32) -> Self {
+        Self { rate_per_s, lane, lanes }
     }
 
     /// Intended time of a transaction of this lane, from the start; `number` from 0.
     pub(crate) fn intended(&self, number: u64) -> Duration {
         let place = u128::from(number) * u128::from(self.lanes) + u128::from(self.lane);
-        let nanos = place * NANOS / u128::from(self.rate_per_s);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        let nanos = (place * NANOS).checked_div(u128::from(self.rate_per_s));
+        Duration::from_nanos(nanos.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(u64::MAX))
     }
 
     /// How many transactions of this lane are meant to be sent before `elapsed`.
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn lanes_together_hold_the_rate() {
-        let lanes = (0..3).map(|lane| Schedule::new(1000, lane, 3).unwrap());
+        let lanes = (0..3).map(|lane| Schedule::new(1000, lane, 3));
         let due: u64 = lanes.map(|schedule| schedule.due(Duration::from_secs(10))).sum();
         assert_eq!(due, 10_000);
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_transaction_is_due_just_after_its_intended_time() {
         for (rate, lane) in [(1, 0), (7, 2), (1000, 3), (999_983, 1)] {
-            let schedule = Schedule::new(rate, lane, 4).unwrap();
+            let schedule = Schedule::new(rate, lane, 4);
             for number in [0, 1, 2, 1_000, 123_456_789] {
                 let intended = schedule.intended(number);
                 assert!(schedule.due(intended) <= number, "{rate} {lane} {number}");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rate_no_schedule() {
-        assert!(Schedule::new(0, 0, 1).is_none());
+    fn at_a_rate_of_0_nothing_is_ever_due() {
+        assert_eq!(Schedule::new(0, 0, 1).due(Duration::from_secs(1_000_000)), 0);
     }
 }

@@ -166,6 +166,5 @@ async fn a_load_that_cannot_be_made_is_refused_with_the_limit() {
     assert!(matches!(too_few, LoadError::TooFewAccounts { accounts: 1, lanes: 2 }));
     let small = start(LoadOptions { tx_size_bytes: 180, ..options.clone() }, 2);
     assert!(matches!(small, LoadError::TransactionSize { size_bytes: 180 }));
-    assert!(matches!(start(LoadOptions { rate_per_s: 0, ..options.clone() }, 2), LoadError::NoRate));
     assert!(matches!(start(LoadOptions { endpoints: vec![], ..options }, 2), LoadError::NoEndpoint));
 }

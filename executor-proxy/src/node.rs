@@ -91,7 +91,8 @@ impl Node {
         };
         let (reporter, health) = grpc::health().await;
         reporter.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
-        let reflection = grpc::reflection().map_err(|error| StartError::Reflection(error.into()))?;
+        let reflection =
+            grpc::reflection(&[SERVICE_NAME]).map_err(|error| StartError::Reflection(error.into()))?;
         let limit = grpc::decode_limit(config.network.limits.max_bytes);
         let routes = grpc::server()
             .add_service(ExecutorServiceServer::new(service).max_decoding_message_size(limit))

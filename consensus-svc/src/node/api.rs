@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use consensus_core::CommitIndex;
 use metanode_proto::consensus::v1::{
-    commit_service_server::CommitServiceServer, node_service_server::NodeServiceServer,
-    transaction_service_server::TransactionServiceServer,
+    commit_service_server::{self, CommitServiceServer},
+    node_service_server::{self, NodeServiceServer},
+    transaction_service_server::{self, TransactionServiceServer},
 };
 use metanode_shell::grpc;
 use metanode_telemetry::metrics::ConsensusMetrics;
@@ -24,6 +25,13 @@ use crate::{
 
 /// When refused clients are told to come back: a few rounds.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// What reflection lists.
+const SERVICES: [&str; 3] = [
+    transaction_service_server::SERVICE_NAME,
+    commit_service_server::SERVICE_NAME,
+    node_service_server::SERVICE_NAME,
+];
 
 /// Serves everything on `listener` until `shutdown`.
 #[expect(clippy::too_many_arguments, reason = "each is one part of the node that the API reaches")]
@@ -52,7 +60,7 @@ pub(super) fn serve<H: Health>(
     let reader = CommitReader::new(Arc::clone(&view.feed), shutdown.clone());
     let routes = grpc::server()
         .add_service(health)
-        .add_service(grpc::reflection()?)
+        .add_service(grpc::reflection(&SERVICES)?)
         .add_service(
             TransactionServiceServer::new(intake)
                 .max_decoding_message_size(grpc::decode_limit(config.submit.max_batch_bytes)),

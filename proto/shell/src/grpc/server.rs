@@ -44,16 +44,19 @@ pub fn server() -> Server {
         .max_concurrent_streams(Some(MAX_CONCURRENT_STREAMS))
 }
 
-/// Reflection v1 over all services of the contract, and health.
+/// Reflection v1: lists `services` (full names) beside health and itself, and describes every type of the contract.
 ///
 /// # Errors
 /// If the compiled descriptors cannot be decoded.
-pub fn reflection() -> Result<ServerReflectionServer<impl ServerReflection>, tonic_reflection::server::Error>
-{
-    tonic_reflection::server::Builder::configure()
+pub fn reflection(
+    services: &[&str],
+) -> Result<ServerReflectionServer<impl ServerReflection + use<>>, tonic_reflection::server::Error> {
+    let described = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
+        .with_service_name("grpc.health.v1.Health")
+        .with_service_name("grpc.reflection.v1.ServerReflection");
+    services.iter().fold(described, |builder, name| builder.with_service_name(*name)).build_v1()
 }
 
 /// The health service, NOT_SERVING as a whole (service name `""`) until the reporter says otherwise.
@@ -87,7 +90,7 @@ mod tests {
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let (reporter, health) = health().await;
         let stop = CancellationToken::new();
-        let routes = server().add_service(health).add_service(reflection().unwrap());
+        let routes = server().add_service(health).add_service(reflection(&[]).unwrap());
         let serving = tokio::spawn(
             routes.serve_with_incoming_shutdown(incoming(listener), stop.clone().cancelled_owned()),
         );

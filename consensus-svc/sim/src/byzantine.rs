@@ -1,0 +1,153 @@
+//! Authorities that lie: at most f of the stake, each a real machine whose words are changed on their way out.
+//!
+//! What the machine broadcasts is only the raw material. Blocks are made anew under the authority's own key (another
+//! timestamp, another twin, phantom parents), sent to some, late or never, mixed with garbage; questions are refused or
+//! answered falsely. A chain of rewritten blocks goes on from its own last block, so that each twin chain is valid.
+
+pub(crate) mod equivocation;
+pub(crate) mod invalid;
+pub(crate) mod lies;
+pub(crate) mod withholding;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use consensus_core::{Block, BlockRef, Genesis, Signer, VerifiedBlock};
+
+use crate::{fault::Fault, rng::Rng};
+
+/// Which kinds of lies are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Habits {
+    pub(crate) equivocates: bool,
+    pub(crate) withholds: bool,
+    pub(crate) sends_invalid: bool,
+    pub(crate) lies_about_time: bool,
+}
+
+impl Habits {
+    const NONE: Self =
+        Self { equivocates: false, withholds: false, sends_invalid: false, lies_about_time: false };
+    pub(crate) const EQUIVOCATION: Self = Self { equivocates: true, ..Self::NONE };
+    pub(crate) const WITHHOLDING: Self = Self { withholds: true, ..Self::NONE };
+    pub(crate) const INVALID: Self = Self { sends_invalid: true, ..Self::NONE };
+    pub(crate) const CLOCKS: Self = Self { lies_about_time: true, ..Self::NONE };
+    pub(crate) const ALL: Self =
+        Self { equivocates: true, withholds: true, sends_invalid: true, lies_about_time: true };
+}
+
+/// What goes to one peer.
+#[derive(Clone, Debug)]
+pub(crate) enum Wire {
+    /// A signed block that belongs to the peer's view of this authority, and is sent again after a reconnection.
+    Block(VerifiedBlock),
+    /// A signed block that is sent once.
+    Stray(VerifiedBlock),
+    /// Bytes.
+    Raw(Bytes),
+}
+
+/// Something to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) to: usize,
+    pub(crate) delay_ms: u64,
+    pub(crate) wire: Wire,
+}
+
+/// How a question for blocks is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Service {
+    /// As an honest node would.
+    Honest,
+    /// Not at all.
+    Refused,
+    /// By other blocks.
+    False(Vec<VerifiedBlock>),
+}
+
+/// All that one own block becomes.
+#[derive(Debug, Default)]
+pub(crate) struct Deeds {
+    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Deeds {
+    fn send(&mut self, to: impl IntoIterator<Item = usize>, delay_ms: u64, block: &VerifiedBlock) {
+        self.dispatches.extend(to.into_iter().map(|to| Dispatch {
+            to,
+            delay_ms,
+            wire: Wire::Block(block.clone()),
+        }));
+    }
+}
+
+/// One lying authority.
+#[derive(Debug)]
+pub(crate) struct Byzantine {
+    signer: Signer,
+    genesis: Arc<Genesis>,
+    habits: Habits,
+    rng: Rng,
+    others: Vec<usize>,
+    /// The last block of the chain that everybody is shown, and of the twin chain while there is one.
+    last: [Option<BlockRef>; 2],
+    /// Recent blocks, to replay.
+    recent: Vec<VerifiedBlock>,
+    made: u64,
+}
+
+impl Byzantine {
+    pub(crate) fn new(own: usize, genesis: Arc<Genesis>, signer: Signer, habits: Habits, rng: Rng) -> Self {
+        let others = (0..genesis.committee().size()).filter(|node| *node != own).collect();
+        Self { signer, genesis, habits, rng, others, last: [None, None], recent: Vec::new(), made: 0 }
+    }
+
+    /// What becomes of a block that the machine wants broadcast.
+    pub(crate) fn act(&mut self, block: &VerifiedBlock) -> Deeds {
+        let mut deeds = Deeds::default();
+        let shown = self.compose(block, 0, |_| ());
+        let shown = if self.habits.lies_about_time { self.lie_about_time(&shown, &mut deeds) } else { shown };
+        let equivocates = self.habits.equivocates && self.rng.chance(60_000);
+        let withholds = self.habits.withholds && self.rng.chance(60_000);
+        if equivocates {
+            self.equivocate(block, &shown, &mut deeds);
+        } else if withholds {
+            self.withhold(&shown, &mut deeds);
+        } else {
+            self.last[1] = None;
+            deeds.send(self.others.clone(), 0, &shown);
+        }
+        self.last[0] = Some(shown.reference());
+        if self.habits.sends_invalid {
+            self.send_invalid(&shown, &mut deeds);
+        }
+        self.recent.push(shown);
+        if self.recent.len() > 40 {
+            self.recent.remove(0);
+        }
+        deeds
+    }
+
+    /// The block's content on another chain, changed and signed.
+    fn compose(&self, block: &VerifiedBlock, chain: usize, change: impl FnOnce(&mut Block)) -> VerifiedBlock {
+        let mut content = block.block().clone();
+        if let (Some(last), Some(first)) = (self.last[chain], content.ancestors.first_mut()) {
+            *first = last;
+        }
+        change(&mut content);
+        if content == *block.block() { block.clone() } else { content.sign(&self.signer) }
+    }
+
+    /// Some of the others, at least one and not all if there are two.
+    fn some_others(&mut self) -> (Vec<usize>, Vec<usize>) {
+        let order = self.rng.shuffled(self.others.len());
+        let size = 1 + self.rng.place(self.others.len().saturating_sub(1).max(1));
+        let (mut chosen, mut rest) = (Vec::new(), Vec::new());
+        for (position, place) in order.into_iter().enumerate() {
+            if position < size { &mut chosen } else { &mut rest }.push(self.others[place]);
+        }
+        (chosen, rest)
+    }
+}

@@ -1,0 +1,102 @@
+//! A node's disk: what is durable, and what a crash leaves of what is not.
+//!
+//! Written batches become durable by a sync; one sync takes all that is queued. The guard is a file of its own, synced after
+//! the store. A crash keeps any prefix of the batches that were under way, each whole, and nothing of those behind.
+
+use std::collections::BTreeMap;
+
+use consensus_core::{
+    AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, Epoch, RecoveredLog, Round,
+    VerifiedBlock, WriteBatch,
+};
+
+/// The durable store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) blocks: BTreeMap<BlockRef, VerifiedBlock>,
+    /// From index 1, without a hole.
+    pub(crate) commits: Vec<(Commit, CommitDigest)>,
+}
+
+impl Store {
+    pub(crate) fn apply(&mut self, batch: &WriteBatch) {
+        self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
+        self.commits.extend(batch.commits.iter().cloned());
+    }
+
+    /// Whether a commit is held under this digest.
+    pub(crate) fn holds_commit(&self, sub_dag: &CommittedSubDag) -> bool {
+        let place = usize::try_from(sub_dag.commit.index.get()).unwrap_or(0);
+        self.commits.get(place.wrapping_sub(1)).is_some_and(|(_, digest)| *digest == sub_dag.digest)
+    }
+
+    /// A commit with its blocks, as replay sends it; `None` if the store does not hold all of it.
+    pub(crate) fn sub_dag(&self, index: u64) -> Option<CommittedSubDag> {
+        let (commit, digest) = self.commits.get(usize::try_from(index).ok()?.checked_sub(1)?)?.clone();
+        let blocks =
+            commit.blocks.iter().map(|reference| self.read(reference)).collect::<Option<Vec<_>>>()?;
+        Some(CommittedSubDag { commit, digest, blocks })
+    }
+
+    /// Own blocks, rising by round.
+    pub(crate) fn blocks_of(&self, author: AuthorityIndex) -> impl Iterator<Item = &VerifiedBlock> {
+        self.blocks.values().filter(move |block| block.author() == author)
+    }
+
+    /// What a restart reads: the same window as the service reads, decoded from bytes.
+    pub(crate) fn recovered(
+        &self,
+        own: AuthorityIndex,
+        gc_depth: u64,
+        guard: Option<(Epoch, Round)>,
+    ) -> RecoveredLog {
+        let last_leader =
+            self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
+        let gc_round = last_leader.minus(gc_depth);
+        let reached = self.commits.iter().rposition(|(commit, _)| commit.last_leader_round() <= gc_round);
+        let commits = self.commits[reached.unwrap_or(0)..].to_vec();
+        let first =
+            BlockRef { round: gc_round.next(), author: Default::default(), digest: Default::default() };
+        let blocks = self.blocks.range(first..).filter_map(|(reference, _)| self.read(reference)).collect();
+        let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
+        RecoveredLog { commits, blocks, own_last, guard }
+    }
+
+    fn read(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
+        let block = self.blocks.get(reference)?;
+        VerifiedBlock::from_store(block.signed_bytes().clone()).ok()
+    }
+}
+
+/// Where a sync is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Batches are on their way to the platter.
+    Store,
+    /// Batches are durable, the guard is on its way.
+    Guard,
+}
+
+/// A sync under way, over the first `effects` of the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sync {
+    pub(crate) effects: usize,
+    pub(crate) phase: Phase,
+}
+
+/// The disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) store: Store,
+    pub(crate) guard: Option<(Epoch, Round)>,
+    /// A copy made earlier, that somebody may restore.
+    pub(crate) copy: Option<Store>,
+    pub(crate) sync: Option<Sync>,
+}
+
+impl Disk {
+    /// Raises the guard; it never falls.
+    pub(crate) fn raise_guard(&mut self, epoch: Epoch, round: Round) {
+        self.guard = self.guard.max(Some((epoch, round)));
+    }
+}

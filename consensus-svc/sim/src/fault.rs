@@ -1,0 +1,169 @@
+//! What can go wrong in a world, and how often it did.
+
+/// A kind of fault. Each is counted when it happens, not when it is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A stream broke; what was on its way is sent again after the next subscription.
+    StreamBroken,
+    /// A stream stalled for a retransmission; what follows it stalls too.
+    StreamStalled,
+    /// A block came before one of its ancestors.
+    Reordered,
+    /// A question for blocks, or its answer, was lost.
+    FetchLost,
+    /// An answer came late.
+    FetchLate,
+    /// An answer came twice.
+    FetchDuplicated,
+    /// Two groups could not reach each other.
+    PartitionTwoWay,
+    /// One group could not reach the other, which could reach it.
+    PartitionOneWay,
+    /// A link became slow.
+    SlowLink,
+    /// A node crashed.
+    Crash,
+    /// A node crashed after exactly so many effects.
+    CrashBetweenEffects,
+    /// All nodes were down at once.
+    Blackout,
+    /// A node started again from its store.
+    Restart,
+    /// A node that had never signed started from an empty store.
+    RestartEmpty,
+    /// A crash lost batches that were written and not flushed.
+    TornTail,
+    /// A crash fell between the store's sync and the guard's.
+    UnguardedBlock,
+    /// A sync took over 50 ms.
+    SlowSync,
+    /// A store older than the guard was refused.
+    OldStoreRefused,
+    /// A clock was wrong.
+    ClockSkew,
+    /// Twins were sent to two groups.
+    TwinSplit,
+    /// Twins were sent to everybody.
+    TwinAll,
+    /// A twin was sent long after the other.
+    TwinLate,
+    /// A block was kept from everybody for a while.
+    Withheld,
+    /// A block was sent to some only.
+    Selective,
+    /// Bytes that are no valid block were refused.
+    GarbageRefused,
+    /// A block named ancestors that nobody has.
+    PhantomParents,
+    /// A block came from far above the clock.
+    FutureRound,
+    /// A block carried a false time.
+    LyingTimestamp,
+    /// Old blocks were sent again.
+    Replayed,
+    /// A question for blocks was not answered by will.
+    FetchRefused,
+    /// A question was answered by blocks that nobody asked for.
+    FetchLied,
+    /// The machine saw a second block of a slot and reported it.
+    EquivocationSeen,
+}
+
+impl Fault {
+    /// All kinds, in order.
+    pub const ALL: [Self; 32] = [
+        Self::StreamBroken,
+        Self::StreamStalled,
+        Self::Reordered,
+        Self::FetchLost,
+        Self::FetchLate,
+        Self::FetchDuplicated,
+        Self::PartitionTwoWay,
+        Self::PartitionOneWay,
+        Self::SlowLink,
+        Self::Crash,
+        Self::CrashBetweenEffects,
+        Self::Blackout,
+        Self::Restart,
+        Self::RestartEmpty,
+        Self::TornTail,
+        Self::UnguardedBlock,
+        Self::SlowSync,
+        Self::OldStoreRefused,
+        Self::ClockSkew,
+        Self::TwinSplit,
+        Self::TwinAll,
+        Self::TwinLate,
+        Self::Withheld,
+        Self::Selective,
+        Self::GarbageRefused,
+        Self::PhantomParents,
+        Self::FutureRound,
+        Self::LyingTimestamp,
+        Self::Replayed,
+        Self::FetchRefused,
+        Self::FetchLied,
+        Self::EquivocationSeen,
+    ];
+
+    /// A short name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StreamBroken => "stream-broken",
+            Self::StreamStalled => "stream-stalled",
+            Self::Reordered => "reordered",
+            Self::FetchLost => "fetch-lost",
+            Self::FetchLate => "fetch-late",
+            Self::FetchDuplicated => "fetch-duplicated",
+            Self::PartitionTwoWay => "partition",
+            Self::PartitionOneWay => "one-way-partition",
+            Self::SlowLink => "slow-link",
+            Self::Crash => "crash",
+            Self::CrashBetweenEffects => "crash-between-effects",
+            Self::Blackout => "blackout",
+            Self::Restart => "restart",
+            Self::RestartEmpty => "restart-empty",
+            Self::TornTail => "torn-tail",
+            Self::UnguardedBlock => "unguarded-block",
+            Self::SlowSync => "slow-sync",
+            Self::OldStoreRefused => "old-store-refused",
+            Self::ClockSkew => "clock-skew",
+            Self::TwinSplit => "twin-split",
+            Self::TwinAll => "twin-all",
+            Self::TwinLate => "twin-late",
+            Self::Withheld => "withheld",
+            Self::Selective => "selective",
+            Self::GarbageRefused => "garbage-refused",
+            Self::PhantomParents => "phantom-parents",
+            Self::FutureRound => "future-round",
+            Self::LyingTimestamp => "lying-timestamp",
+            Self::Replayed => "replayed",
+            Self::FetchRefused => "fetch-refused",
+            Self::FetchLied => "fetch-lied",
+            Self::EquivocationSeen => "equivocation-seen",
+        }
+    }
+}
+
+/// How often each kind happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FaultCounts([u64; Fault::ALL.len()]);
+
+impl FaultCounts {
+    /// Counts one.
+    pub(crate) fn count(&mut self, fault: Fault) {
+        self.0[fault as usize] += 1;
+    }
+
+    /// How often it happened.
+    pub fn get(&self, fault: Fault) -> u64 {
+        self.0[fault as usize]
+    }
+
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What must hold in every weather, one file each. They see only what happened, never the machines' insides, so that each can
+//! be shown a bad history by hand.
+
+mod agreement;
+mod bounded_memory;
+mod durable_before_sent;
+mod each_once;
+mod gc_bound;
+mod hash_chain;
+mod own_slot_once;
+mod progress;
+mod timestamps;
+mod transaction_bytes;
+
+#[cfg(test)]
+mod by_hand;
+
+use std::{fmt, sync::Arc};
+
+use consensus_core::{
+    CommittedSubDag, CoreStatus, Epoch, Genesis, Params, Round, TransactionDigest, VerifiedBlock,
+};
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Record<'a> {
+    /// A client made a transaction.
+    Made { transaction: TransactionDigest },
+    /// An own block was let out for the first time.
+    Sent {
+        node: usize,
+        honest: bool,
+        block: &'a VerifiedBlock,
+        /// Whether the sender's store holds it durably.
+        stored: bool,
+        /// The sender's durable guard.
+        guard: Option<(Epoch, Round)>,
+    },
+    /// A node's reader got a commit.
+    Delivered {
+        node: usize,
+        at_ms: u64,
+        sub_dag: &'a CommittedSubDag,
+        /// Whether the node's store holds the commit durably.
+        stored: bool,
+        /// Whether it may be one that the reader has: the node's store was replaced by an older one.
+        again: bool,
+    },
+    /// What a machine shows of itself.
+    Probed { node: usize, status: &'a CoreStatus },
+    /// The end: the network healed, and the world waited.
+    Ended { nodes: &'a [Standing], target: usize, owed: usize, waited_ms: u64 },
+}
+
+/// Where an honest node stands at the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) node: usize,
+    pub(crate) is_up: bool,
+    pub(crate) delivered: usize,
+}
+
+/// What kind of violation it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Two honest nodes differ.
+    Diverged,
+    /// The network does not go on although it could.
+    NoProgress,
+    /// Anything else.
+    Invariant,
+}
+
+/// A violated invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// Virtual time.
+    pub at_ms: u64,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} ms: {}", self.invariant, self.at_ms, self.detail)
+    }
+}
+
+/// One invariant.
+pub(crate) trait Invariant: fmt::Debug {
+    /// Its name, as in reports.
+    fn name(&self) -> &'static str;
+
+    /// Its kind of violation.
+    fn kind(&self) -> Kind {
+        Kind::Invariant
+    }
+
+    /// Takes note of a record; says what is wrong with it.
+    fn observe(&mut self, record: &Record<'_>) -> Result<(), String>;
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Watch(Vec<Box<dyn Invariant>>);
+
+impl Watch {
+    pub(crate) fn new(genesis: &Arc<Genesis>, params: &Params, max_skew_ms: u64) -> Self {
+        let nodes = genesis.committee().size();
+        Self(vec![
+            Box::new(agreement::Agreement::default()),
+            Box::new(hash_chain::HashChain::new(nodes)),
+            Box::new(each_once::EachOnce::new(nodes)),
+            Box::new(transaction_bytes::TransactionBytes::default()),
+            Box::new(own_slot_once::OwnSlotOnce::default()),
+            Box::new(durable_before_sent::DurableBeforeSent),
+            Box::new(gc_bound::GcBound::new(nodes, genesis.parameters().gc_depth)),
+            Box::new(timestamps::Timestamps::new(genesis.clone(), max_skew_ms)),
+            Box::new(bounded_memory::BoundedMemory::new(genesis, params)),
+            Box::new(progress::Progress),
+        ])
+    }
+
+    /// Shows a record to all; the first that objects.
+    pub(crate) fn observe(&mut self, at_ms: u64, record: &Record<'_>) -> Option<Violation> {
+        self.0.iter_mut().find_map(|invariant| {
+            let detail = invariant.observe(record).err()?;
+            Some(Violation { invariant: invariant.name(), kind: invariant.kind(), at_ms, detail })
+        })
+    }
+}

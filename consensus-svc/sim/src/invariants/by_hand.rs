@@ -1,0 +1,285 @@
+//! Each invariant is shown a history that breaks it, made by hand, and one that does not.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use consensus_core::{
+    Block, Commit, CommitDigest, CommitIndex, CommittedSubDag, CoreStatus, Epoch, Genesis, Params, Round,
+    Signer, Timestamp, Transaction, VerifiedBlock, testkit,
+};
+
+use super::{Kind, Record, Standing, Watch};
+
+struct Hand {
+    genesis: Arc<Genesis>,
+    signers: Vec<Signer>,
+    watch: Watch,
+}
+
+fn hand() -> Hand {
+    let (genesis, signers) = testkit::genesis(4);
+    let genesis = Arc::new(genesis);
+    let watch = Watch::new(&genesis, &Params::default(), 0);
+    Hand { genesis, signers, watch }
+}
+
+impl Hand {
+    fn block(
+        &self,
+        round: u64,
+        author: usize,
+        time: u64,
+        parents: &[&VerifiedBlock],
+        payload: &[u8],
+    ) -> VerifiedBlock {
+        let genesis_blocks: Vec<_> = self
+            .genesis
+            .committee()
+            .indexes()
+            .map(|index| VerifiedBlock::genesis(&self.genesis, index).reference())
+            .collect();
+        let ancestors = if round == 1 {
+            genesis_blocks
+        } else {
+            parents.iter().map(|parent| parent.reference()).collect()
+        };
+        let transactions = Some(payload)
+            .filter(|payload| !payload.is_empty())
+            .map(|payload| Transaction::new(Bytes::copy_from_slice(payload)));
+        Block {
+            chain_id: self.genesis.chain_id(),
+            epoch: Epoch::GENESIS,
+            round: Round::new(round),
+            author: consensus_core::AuthorityIndex::new(u16::try_from(author).unwrap()),
+            timestamp: Timestamp::from_millis(self.genesis.timestamp().as_millis() + time),
+            ancestors,
+            transactions: transactions.into_iter().collect(),
+            commit_votes: Vec::new(),
+            executed_roots: Vec::new(),
+            epoch_vote: None,
+        }
+        .sign(&self.signers[author])
+    }
+
+    fn commit(
+        &self,
+        previous: Option<&CommittedSubDag>,
+        time: u64,
+        blocks: &[&VerifiedBlock],
+    ) -> CommittedSubDag {
+        let commit = Commit {
+            index: previous.map_or(CommitIndex::NONE, |sub_dag| sub_dag.commit.index).next(),
+            epoch: Epoch::GENESIS,
+            previous_digest: previous.map_or(CommitDigest::ZERO, |sub_dag| sub_dag.digest),
+            timestamp: Timestamp::from_millis(self.genesis.timestamp().as_millis() + time),
+            closing: true,
+            leaders: vec![blocks.last().unwrap().reference()],
+            blocks: blocks.iter().map(|block| block.reference()).collect(),
+            duplicate_marks: Bytes::new(),
+        };
+        let digest = commit.digest();
+        CommittedSubDag { commit, digest, blocks: blocks.iter().map(|block| (*block).clone()).collect() }
+    }
+
+    /// The name of the invariant that objects.
+    fn see(&mut self, record: &Record<'_>) -> Option<&'static str> {
+        self.watch.observe(0, record).map(|violation| violation.invariant)
+    }
+
+    fn sent(&mut self, block: &VerifiedBlock) -> Option<&'static str> {
+        let (node, guard) = (block.author().as_usize(), Some((Epoch::GENESIS, block.round())));
+        self.see(&Record::Sent { node, honest: true, block, stored: true, guard })
+    }
+
+    fn delivered(&mut self, node: usize, sub_dag: &CommittedSubDag) -> Option<&'static str> {
+        self.see(&Record::Delivered { node, at_ms: 1_000_000, sub_dag, stored: true, again: false })
+    }
+}
+
+#[test]
+fn two_digests_at_one_index_break_agreement() {
+    let mut hand = hand();
+    let (one, other) = (hand.block(1, 1, 0, &[], b""), hand.block(1, 2, 0, &[], b""));
+    let (first, second) = (hand.commit(None, 0, &[&one]), hand.commit(None, 0, &[&other]));
+    assert_eq!(hand.delivered(0, &first), None);
+    assert_eq!(hand.delivered(1, &first), None);
+    let violation = hand
+        .watch
+        .observe(7, &Record::Delivered { node: 2, at_ms: 7, sub_dag: &second, stored: true, again: false });
+    let violation = violation.unwrap();
+    assert_eq!((violation.invariant, violation.kind, violation.at_ms), ("agreement", Kind::Diverged, 7));
+}
+
+#[test]
+fn a_commit_that_names_another_predecessor_or_digest_breaks_the_hash_chain() {
+    let mut hand = hand();
+    let (one, other) = (hand.block(1, 1, 0, &[], b""), hand.block(1, 2, 0, &[], b""));
+    let first = hand.commit(None, 0, &[&one]);
+    assert_eq!(hand.delivered(0, &first), None);
+    let mut second = hand.commit(Some(&first), 0, &[&other]);
+    second.commit.previous_digest = CommitDigest::new([1; 32]);
+    second.digest = second.commit.digest();
+    assert_eq!(hand.delivered(0, &second), Some("hash-chain"));
+    let mut second = self::hand().commit(Some(&first), 0, &[&other]);
+    second.commit.closing = false;
+    let mut hand = self::hand();
+    assert_eq!(hand.delivered(0, &first), None);
+    assert_eq!(hand.delivered(0, &second), Some("hash-chain"));
+}
+
+#[test]
+fn a_hole_a_repetition_and_a_block_in_two_commits_break_each_once() {
+    let mut hand = hand();
+    let (one, other) = (hand.block(1, 1, 0, &[], b""), hand.block(1, 2, 0, &[], b""));
+    let first = hand.commit(None, 0, &[&one]);
+    let second = hand.commit(Some(&first), 0, &[&other]);
+    let twice = hand.commit(Some(&first), 0, &[&one]);
+    assert_eq!(hand.delivered(0, &first), None);
+    assert_eq!(hand.delivered(0, &first), Some("each-once"));
+    assert_eq!(hand.delivered(1, &first), None);
+    let mut hand = self::hand();
+    assert_eq!(hand.delivered(0, &first), None);
+    assert_eq!(hand.delivered(0, &second), None);
+    assert_eq!(hand.delivered(1, &second), Some("each-once"));
+    let again = Record::Delivered { node: 0, at_ms: 0, sub_dag: &first, stored: true, again: true };
+    assert_eq!(hand.see(&again), None, "a node on an old store forms commits again");
+    let mut hand = self::hand();
+    assert_eq!(hand.delivered(0, &first), None);
+    assert_eq!(hand.delivered(0, &twice), Some("each-once"));
+}
+
+#[test]
+fn d19_bytes_that_nobody_made_or_that_differ_break_transaction_bytes() {
+    let mut hand = hand();
+    let block = hand.block(1, 1, 0, &[], b"pay");
+    let first = hand.commit(None, 0, &[&block]);
+    assert_eq!(hand.delivered(0, &first), Some("transaction-bytes"), "nobody made it");
+    let mut hand = self::hand();
+    let transaction = Transaction::new(Bytes::from_static(b"pay")).digest();
+    assert_eq!(hand.see(&Record::Made { transaction }), None);
+    assert_eq!(hand.delivered(0, &first), None);
+    let mut replayed = first.clone();
+    replayed.blocks.clear();
+    assert_eq!(hand.delivered(1, &replayed), Some("transaction-bytes"));
+    let mut replayed = first;
+    replayed.blocks = vec![hand.block(1, 1, 0, &[], b"pa!")];
+    assert_eq!(hand.delivered(2, &replayed), Some("transaction-bytes"));
+}
+
+#[test]
+fn s06_two_signed_blocks_for_one_slot_break_own_slot_once() {
+    let mut hand = hand();
+    let (one, twin) = (hand.block(1, 1, 0, &[], b""), hand.block(1, 1, 1, &[], b""));
+    assert_eq!(hand.sent(&one), None);
+    assert_eq!(hand.sent(&one), None);
+    assert_eq!(hand.sent(&twin), Some("own-slot-once"));
+    let liar = Record::Sent { node: 1, honest: false, block: &twin, stored: false, guard: None };
+    assert_eq!(hand.see(&liar), None, "nothing is demanded of liars");
+}
+
+#[test]
+fn s02_blocks_and_commits_that_are_seen_before_they_are_durable_are_found() {
+    let mut hand = hand();
+    let block = hand.block(2, 1, 0, &[], b"");
+    let guard = Some((Epoch::GENESIS, Round::new(2)));
+    let lower = Some((Epoch::GENESIS, Round::new(1)));
+    let broken = Some("durable-before-sent");
+    let sent = |stored, guard| Record::Sent { node: 1, honest: true, block: &block, stored, guard };
+    assert_eq!(hand.see(&sent(false, guard)), broken);
+    assert_eq!(hand.see(&sent(true, lower)), broken);
+    assert_eq!(hand.see(&sent(true, None)), broken);
+    assert_eq!(hand.see(&sent(true, guard)), None);
+    let first = self::hand().block(1, 1, 0, &[], b"");
+    let sub_dag = hand.commit(None, 0, &[&first]);
+    let early = Record::Delivered { node: 0, at_ms: 0, sub_dag: &sub_dag, stored: false, again: false };
+    assert_eq!(hand.see(&early), broken);
+}
+
+#[test]
+fn a_collected_block_in_a_commit_and_a_wrong_gc_round_break_the_gc_bound() {
+    let mut hand = hand();
+    let low = hand.block(1, 1, 0, &[], b"");
+    let high = hand.block(100, 1, 0, &[&low], b"");
+    assert_eq!(hand.sent(&low), None);
+    assert_eq!(hand.sent(&high), None);
+    let first = hand.commit(None, 0, &[&high]);
+    let late = hand.commit(Some(&first), 0, &[&low]);
+    let broken = Some("gc-bound");
+    // The leader of a drawn commit has no honest parents, which `timestamps` would object to later.
+    assert!(hand.delivered(0, &first).is_none_or(|name| name == "timestamps"));
+    assert_eq!(hand.delivered(0, &late), broken);
+    let status = CoreStatus {
+        last_committed_round: Round::new(100),
+        gc_round: Round::new(41),
+        ..CoreStatus::default()
+    };
+    assert_eq!(hand.see(&Record::Probed { node: 0, status: &status }), broken);
+}
+
+#[test]
+fn f02_a_time_that_only_a_liar_said_or_that_falls_breaks_timestamps() {
+    let mut hand = hand();
+    let times = [100, 200, 300, 900_000];
+    let parents: Vec<_> = (0..4).map(|author| hand.block(1, author, times[author], &[], b"")).collect();
+    for (author, block) in parents.iter().enumerate() {
+        let guard = Some((Epoch::GENESIS, Round::FIRST));
+        let record = Record::Sent { node: author, honest: author < 3, block, stored: true, guard };
+        assert_eq!(hand.see(&record), None);
+    }
+    let leader = hand.block(2, 2, 400, &parents.iter().collect::<Vec<_>>(), b"");
+    assert_eq!(hand.sent(&leader), None);
+    let broken = Some("timestamps");
+    let by_liar = hand.commit(None, 900_000, &[&leader]);
+    assert_eq!(hand.delivered(0, &by_liar), broken);
+    let mut hand_again = self::hand();
+    for block in parents.iter().take(3) {
+        assert_eq!(hand_again.sent(block), None);
+    }
+    assert_eq!(hand_again.sent(&leader), None);
+    let first = hand_again.commit(None, 200, &[&leader]);
+    assert_eq!(hand_again.delivered(0, &first), None);
+    let falling = hand_again.commit(Some(&first), 150, &[&parents[0]]);
+    assert_eq!(hand_again.delivered(0, &falling), broken);
+}
+
+#[test]
+fn t06_each_queue_over_its_bound_breaks_bounded_memory() {
+    let base = CoreStatus::default();
+    let params = Params::default();
+    let over = [
+        CoreStatus { dag_blocks: 17, ..base.clone() },
+        CoreStatus { waiting_blocks: params.max_waiting_blocks + 1, ..base.clone() },
+        CoreStatus { waiting_bytes: params.max_waiting_bytes + 1, ..base.clone() },
+        CoreStatus { missing_blocks: params.max_waiting_blocks * 8 + 1, ..base.clone() },
+        CoreStatus { pooled_transactions: params.max_pool_transactions + 1, ..base.clone() },
+        CoreStatus { pooled_bytes: params.max_pool_bytes + 1, ..base.clone() },
+    ];
+    for status in &over {
+        assert_eq!(hand().see(&Record::Probed { node: 0, status }), Some("bounded-memory"), "{status:?}");
+    }
+    let full = CoreStatus {
+        dag_blocks: 16,
+        waiting_blocks: params.max_waiting_blocks,
+        pooled_bytes: params.max_pool_bytes,
+        ..base
+    };
+    assert_eq!(hand().see(&Record::Probed { node: 0, status: &full }), None);
+}
+
+#[test]
+fn t01_a_node_down_or_behind_or_in_debt_at_the_end_breaks_progress() {
+    let standing = |is_up, delivered| Standing { node: 0, is_up, delivered };
+    let see = |standing: Standing, owed| {
+        let nodes = [standing];
+        hand().watch.observe(0, &Record::Ended { nodes: &nodes, target: 5, owed, waited_ms: 1 })
+    };
+    let names: BTreeSet<_> =
+        [see(standing(false, 5), 0), see(standing(true, 4), 0), see(standing(true, 5), 1)]
+            .into_iter()
+            .map(|violation| {
+                violation.map(|violation| (violation.invariant, violation.kind == Kind::NoProgress))
+            })
+            .collect();
+    assert_eq!(names, BTreeSet::from([Some(("progress", true))]));
+    assert_eq!(see(standing(true, 5), 0), None);
+}

@@ -1,0 +1,79 @@
+//! Transaction bytes: what is ordered is what a client made, byte for byte, and what one node hands on is what all hand on
+//! (D19).
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use consensus_core::{CommittedSubDag, Transaction, TransactionDigest, VerifiedBlock};
+
+use super::{Invariant, Record};
+
+/// What was made, and the signed bytes of each commit's blocks as they were first handed on.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionBytes {
+    made: BTreeSet<TransactionDigest>,
+    chain: Vec<Vec<Bytes>>,
+}
+
+impl TransactionBytes {
+    /// The first time: names are computed again from the bytes, and each transaction is one that somebody made.
+    fn check_first(&self, sub_dag: &CommittedSubDag) -> Result<(), String> {
+        for (block, reference) in sub_dag.blocks.iter().zip(&sub_dag.commit.blocks) {
+            let decoded = VerifiedBlock::from_store(block.signed_bytes().clone());
+            let same = decoded
+                .is_ok_and(|decoded| decoded.reference() == *reference && decoded.block() == block.block());
+            if !same {
+                return Err(format!("the bytes of {reference:?} are not that block"));
+            }
+        }
+        for transaction in sub_dag.transactions() {
+            let digest = Transaction::new(transaction.bytes().clone()).digest();
+            if digest != transaction.digest() || !self.made.contains(&digest) {
+                return Err(format!(
+                    "transaction {digest:?} of commit {} was never made",
+                    sub_dag.commit.index
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for TransactionBytes {
+    fn name(&self) -> &'static str {
+        "transaction-bytes"
+    }
+
+    fn observe(&mut self, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Made { transaction } => {
+                self.made.insert(*transaction);
+            }
+            Record::Sent { honest: false, block, .. } => {
+                self.made.extend(block.block().transactions.iter().map(Transaction::digest));
+            }
+            Record::Delivered { node, sub_dag, .. } => {
+                if sub_dag.blocks.len() != sub_dag.commit.blocks.len() {
+                    return Err(format!("commit {} comes without all its blocks", sub_dag.commit.index));
+                }
+                let place = usize::try_from(sub_dag.commit.index.get()).unwrap_or(0).wrapping_sub(1);
+                let bytes = sub_dag.blocks.iter().map(VerifiedBlock::signed_bytes);
+                match self.chain.get(place) {
+                    None if place == self.chain.len() => {
+                        self.check_first(sub_dag)?;
+                        self.chain.push(bytes.cloned().collect());
+                    }
+                    Some(first) if !first.iter().eq(bytes) => {
+                        return Err(format!(
+                            "node {node} hands on other bytes in commit {}",
+                            sub_dag.commit.index
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line of the simulator; see `--help`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+
+use std::{
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use clap::Parser;
+use consensus_sim::{Plan, Report, Summary, explain, run};
+
+use crate::args::Args;
+
+/// One run's report and the milliseconds that it took.
+type Done = (Report, u64);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.explain {
+        Some(seed) => explain_seed(&args, seed),
+        None => campaign(&args),
+    }
+}
+
+fn campaign(args: &Args) -> ExitCode {
+    let plans: Vec<Plan> = args.seeds.iter().map(|seed| args.plan(seed)).collect();
+    let mut summary = Summary::default();
+    let mut real_ms = 0;
+    for (report, took_ms) in run_all(&plans, args.jobs()) {
+        summary.add(&report);
+        real_ms += took_ms;
+        if let Some(violation) = &report.violation {
+            println!(
+                "FAIL seed {} {}: {violation}\n  {}",
+                report.seed,
+                report.weather.name(),
+                report.repro(&args.more())
+            );
+        }
+    }
+    println!("{}", summary.table());
+    for (weather, fault) in summary.missing_faults() {
+        println!("FAIL {}: {} never happened", weather.name(), fault.name());
+    }
+    if args.digest {
+        println!("digest={}", summary.digest_hex());
+    }
+    println!("{}", summary.last_line(real_ms));
+    if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs plans on so many threads. A run uses one; reports come in the order of the plans, whoever ran them.
+fn run_all(plans: &[Plan], jobs: usize) -> Vec<Done> {
+    let next = Mutex::new(plans.iter().enumerate());
+    let done = Mutex::new(Vec::with_capacity(plans.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(plans.len()) {
+            scope.spawn(|| {
+                loop {
+                    let Some((place, plan)) = next.lock().unwrap_or_else(PoisonError::into_inner).next()
+                    else {
+                        return;
+                    };
+                    let started = Instant::now();
+                    let report = run(plan);
+                    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took_ms)));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
+fn explain_seed(args: &Args, seed: u64) -> ExitCode {
+    let mut plan = args.plan(seed);
+    plan.record = true;
+    let started = Instant::now();
+    let report = run(&plan);
+    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let path =
+        args.svg.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("consensus-sim-{seed}.svg")));
+    let picture = explain::svg(&report).unwrap_or_default();
+    if let Err(error) = std::fs::write(&path, picture) {
+        eprintln!("cannot write {}: {error}", path.display());
+        return ExitCode::from(2);
+    }
+    let outcome = report.violation.as_ref().map_or("all invariants hold".to_owned(), ToString::to_string);
+    println!("seed {seed}, {} authorities, {}: {outcome}", report.authorities, report.weather.name());
+    println!("picture: {}", path.display());
+    let mut summary = Summary::default();
+    summary.add(&report);
+    println!("{}", summary.table());
+    if args.digest {
+        println!("digest={}", report.digest_hex());
+    }
+    println!("{}", summary.last_line(took_ms));
+    if report.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,51 @@
+//! One judgement for each distinct block, shared by the world.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use consensus_core::{BlockError, BlockRef, BlockVerifier, Genesis, VerifiedBlock};
+
+use crate::plan::Signatures;
+
+/// Judges signed bytes. The name of a block covers all but the signature, so only what came out valid is remembered.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    verifier: BlockVerifier,
+    signatures: Signatures,
+    admitted: BTreeMap<BlockRef, VerifiedBlock>,
+}
+
+impl Verifier {
+    pub(crate) fn new(genesis: Arc<Genesis>, signatures: Signatures) -> Self {
+        Self { verifier: BlockVerifier::new(genesis), signatures, admitted: BTreeMap::new() }
+    }
+
+    /// Judges a block by its bytes, the first time that it is sent.
+    pub(crate) fn admit(&mut self, block: &VerifiedBlock) -> Result<VerifiedBlock, BlockError> {
+        if let Some(admitted) = self.admitted.get(&block.reference()) {
+            return Ok(admitted.clone());
+        }
+        let bytes = block.signed_bytes().clone();
+        let admitted = match self.signatures {
+            Signatures::Skipped => VerifiedBlock::from_store(bytes)?,
+            Signatures::Shared | Signatures::Each => self.verifier.verify(bytes)?,
+        };
+        self.admitted.insert(admitted.reference(), admitted.clone());
+        Ok(admitted)
+    }
+
+    /// Judges bytes, whatever the switch says: nothing is known of who made them.
+    pub(crate) fn judge(&self, bytes: Bytes) -> Result<VerifiedBlock, BlockError> {
+        self.verifier.verify(bytes)
+    }
+
+    /// What each receiver does besides, if judgement is not shared.
+    pub(crate) fn receive(&self, blocks: &[VerifiedBlock]) {
+        if self.signatures == Signatures::Each {
+            for block in blocks {
+                let judged = self.verifier.verify(block.signed_bytes().clone());
+                debug_assert!(judged.is_ok(), "it was admitted before");
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Transactions, and what became of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use consensus_core::{SubmitOutcome, Ticket, Transaction, TransactionDigest};
+
+use crate::{plan::Load, rng::Rng};
+
+/// Submits transactions to honest nodes, and remembers what was accepted and not committed yet.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) load: Load,
+    rng: Rng,
+    made: u64,
+    next_ticket: u64,
+    pending: BTreeMap<Ticket, Vec<TransactionDigest>>,
+    /// Committed by anybody: a node that accepts one of these late owes nothing.
+    done: BTreeSet<TransactionDigest>,
+    /// Accepted, not committed: by whom, in which of its lives.
+    owed: BTreeMap<TransactionDigest, (usize, u64)>,
+    pub(crate) committed: u64,
+    /// The last batch, sometimes sent to another node too (T02).
+    last: Vec<Transaction>,
+}
+
+impl Workload {
+    pub(crate) fn new(load: Load, rng: Rng) -> Self {
+        Self {
+            load,
+            rng,
+            made: 0,
+            next_ticket: 0,
+            pending: BTreeMap::new(),
+            done: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            committed: 0,
+            last: Vec::new(),
+        }
+    }
+
+    /// A batch of so many new transactions; one batch in fifty is the last one again.
+    pub(crate) fn batch(&mut self, count: u64) -> (Ticket, Vec<Transaction>) {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        if self.last.is_empty() || !self.rng.chance(2_000) {
+            self.last = (0..count).map(|_| self.make()).collect();
+        }
+        let batch = self.last.clone();
+        self.pending.insert(ticket, batch.iter().map(Transaction::digest).collect());
+        (ticket, batch)
+    }
+
+    /// One new transaction.
+    pub(crate) fn fresh(&mut self) -> (Ticket, Vec<Transaction>) {
+        self.last.clear();
+        self.batch(1)
+    }
+
+    fn make(&mut self) -> Transaction {
+        self.made += 1;
+        let size = usize::try_from(self.load.size_bytes.max(16)).unwrap_or(16);
+        let mut bytes = vec![0u8; size];
+        bytes[..8].copy_from_slice(&self.made.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.rng.draw().to_le_bytes());
+        Transaction::new(Bytes::from(bytes))
+    }
+
+    /// An answer has come to a node in one of its lives.
+    pub(crate) fn answer(&mut self, node: usize, life: u64, ticket: Ticket, outcome: SubmitOutcome) {
+        let Some(digests) = self.pending.remove(&ticket) else { return };
+        if outcome == SubmitOutcome::Accepted {
+            let open = digests.into_iter().filter(|digest| !self.done.contains(digest));
+            self.owed.extend(open.map(|digest| (digest, (node, life))));
+        }
+    }
+
+    /// Transactions were committed for the first time.
+    pub(crate) fn commit<'a>(&mut self, transactions: impl Iterator<Item = &'a Transaction>) {
+        for transaction in transactions {
+            self.committed += 1;
+            self.owed.remove(&transaction.digest());
+            self.done.insert(transaction.digest());
+        }
+    }
+
+    /// A crash ends a life: what it had accepted and not made durable may be lost.
+    pub(crate) fn forgive(&mut self, node: usize) {
+        self.owed.retain(|_, (holder, _)| *holder != node);
+    }
+
+    /// How many transactions a node of an unbroken life still owes.
+    pub(crate) fn owed(&self) -> usize {
+        self.owed.len()
+    }
+}

@@ -1,0 +1,271 @@
+//! A node's driver: inputs in, effects out in strict order, those behind a write held back until it is durable, while inputs
+//! go on being handled.
+
+use consensus_core::{BlockSource, CommittedSubDag, Effect, Input, PeerFault, VerifiedBlock};
+
+use super::{Event, Payload, World};
+use crate::{
+    byzantine::Wire,
+    disk::{Phase, Sync},
+    fault::Fault,
+    invariants::Record,
+};
+
+impl World {
+    /// Gives a machine an input, and lets out what may go.
+    pub(super) fn feed(&mut self, place: usize, input: Input) {
+        let genesis_time = self.genesis.timestamp();
+        let node = &mut self.nodes[place];
+        let now = node.clock(genesis_time, self.now_ms);
+        let Some(machine) = node.machine.as_mut() else { return };
+        let is_stream = matches!(input, Input::Blocks { source: BlockSource::Streamed, .. });
+        let (round, waiting) = (node.status.round, node.status.waiting_blocks);
+        let effects = machine.handle(now, input);
+        self.inputs += 1;
+        node.status = machine.status();
+        node.effects.extend(effects);
+        let advanced = node.status.round > round;
+        if is_stream && node.status.waiting_blocks > waiting {
+            self.fault(Fault::Reordered, Some(place));
+        }
+        self.release(place);
+        if advanced {
+            self.flush_all(place);
+        }
+        self.arm(place);
+    }
+
+    /// Enters the machine's next deadline, if no earlier one is entered.
+    pub(super) fn arm(&mut self, place: usize) {
+        let genesis_time = self.genesis.timestamp();
+        let node = &mut self.nodes[place];
+        let Some(deadline) = node.machine.as_ref().and_then(|machine| machine.next_deadline()) else {
+            return;
+        };
+        // A machine that could act at once still takes a millisecond: time always moves.
+        let at_ms = node.world_ms(genesis_time, deadline).max(self.now_ms + 1);
+        if node.timer_ms.is_none_or(|entered| entered > at_ms) {
+            node.timer_ms = Some(at_ms);
+            let life = node.life;
+            self.push(at_ms, Event::Timer { node: place, life });
+        }
+    }
+
+    pub(super) fn timer(&mut self, place: usize, life: u64) {
+        let node = &mut self.nodes[place];
+        if node.life == life && node.timer_ms == Some(self.now_ms) {
+            node.timer_ms = None;
+            self.feed(place, Input::Tick);
+        }
+    }
+
+    /// Lets effects out up to the next write; a write starts a sync that takes all that is queued.
+    pub(super) fn release(&mut self, place: usize) {
+        while self.nodes[place].disk.sync.is_none() {
+            let node = &mut self.nodes[place];
+            match node.effects.front() {
+                None => return,
+                Some(Effect::Persist(_) | Effect::Guard { .. }) => {
+                    node.disk.sync = Some(Sync { effects: node.effects.len(), phase: Phase::Store });
+                    self.await_disk(place);
+                    return;
+                }
+                Some(_) => {
+                    let effect = node.effects.pop_front();
+                    if !effect.is_some_and(|effect| self.perform(place, effect)) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn await_disk(&mut self, place: usize) {
+        let mut latency_ms = self.disk_rng.between(self.sync_ms.0, self.sync_ms.1);
+        if self.disk_rng.chance(self.slow_sync_chance) {
+            latency_ms = latency_ms * 10 + 50;
+            self.fault(Fault::SlowSync, Some(place));
+        }
+        let life = self.nodes[place].life;
+        self.push(self.now_ms + latency_ms, Event::Disk { node: place, life });
+    }
+
+    /// A phase of a sync has ended: batches are durable, then the guard is, then what waited goes out.
+    pub(super) fn disk(&mut self, place: usize, life: u64) {
+        let node = &mut self.nodes[place];
+        if node.life != life {
+            return;
+        }
+        let Some(Sync { effects, phase }) = node.disk.sync else { return };
+        let synced = node.effects.iter().take(effects);
+        match phase {
+            Phase::Store => {
+                let mut guarded = false;
+                for effect in synced {
+                    match effect {
+                        Effect::Persist(batch) => node.disk.store.apply(batch),
+                        Effect::Guard { .. } => guarded = true,
+                        _ => {}
+                    }
+                }
+                if guarded {
+                    node.disk.sync = Some(Sync { effects, phase: Phase::Guard });
+                    self.await_disk(place);
+                    return;
+                }
+            }
+            Phase::Guard => {
+                for effect in synced {
+                    if let Effect::Guard { epoch, round } = effect {
+                        node.disk.raise_guard(*epoch, *round);
+                    }
+                }
+            }
+        }
+        node.disk.sync = None;
+        for _ in 0..effects {
+            let effect = self.nodes[place].effects.pop_front();
+            if !effect.is_some_and(|effect| self.perform(place, effect)) {
+                return;
+            }
+        }
+        self.release(place);
+    }
+
+    /// Runs an effect that may go out; false if the node crashed instead.
+    fn perform(&mut self, place: usize, effect: Effect) -> bool {
+        if let Some((left, down_ms)) = self.nodes[place].fuse {
+            if left == 0 {
+                self.fault(Fault::CrashBetweenEffects, Some(place));
+                self.crash(place, down_ms);
+                return false;
+            }
+            self.nodes[place].fuse = Some((left - 1, down_ms));
+        }
+        match effect {
+            Effect::Persist(_) | Effect::Guard { .. } => {}
+            Effect::Broadcast(block) => self.broadcast(place, block),
+            Effect::SendWake { round } => {
+                for peer in self.others(place) {
+                    self.send(place, peer, Payload::Wake(round));
+                }
+            }
+            Effect::Fetch { peer, blocks } => self.ask(place, peer.as_usize(), blocks),
+            Effect::Deliver(sub_dag) => self.deliver(place, &sub_dag),
+            Effect::Answer { ticket, outcome } => {
+                let life = self.nodes[place].life;
+                self.workload.answer(place, life, ticket, outcome);
+                if let Some(node) = self.markers.remove(&ticket)
+                    && outcome != consensus_core::SubmitOutcome::Accepted
+                {
+                    self.unmarked.insert(node);
+                }
+            }
+            Effect::Report(fault) => {
+                if matches!(fault, PeerFault::Equivocation { .. }) {
+                    self.fault(Fault::EquivocationSeen, Some(place));
+                }
+            }
+        }
+        true
+    }
+
+    fn broadcast(&mut self, place: usize, block: VerifiedBlock) {
+        if self.nodes[place].is_honest() {
+            let Some(block) = self.announce(place, &block) else { return };
+            self.nodes[place].lane_mut(place).insert(block.round(), block.clone());
+            for peer in self.others(place) {
+                self.send(place, peer, Payload::Blocks(vec![block.clone()]));
+            }
+            return;
+        }
+        let Some(byzantine) = self.nodes[place].byzantine.as_mut() else { return };
+        let deeds = byzantine.act(&block);
+        for fault in deeds.faults {
+            self.fault(fault, Some(place));
+        }
+        for dispatch in deeds.dispatches {
+            let wire = self.admit_lie(place, dispatch.wire);
+            let late_until = &mut self.nodes[place].late_until_ms[dispatch.to];
+            let at_ms = (self.now_ms + dispatch.delay_ms).max(*late_until);
+            *late_until = at_ms;
+            self.push(at_ms, Event::Lie { from: place, to: dispatch.to, wire });
+        }
+    }
+
+    /// Judges a liar's signed block before it goes out; what is invalid goes out as bytes.
+    fn admit_lie(&mut self, place: usize, wire: Wire) -> Wire {
+        let (Wire::Block(block) | Wire::Stray(block)) = &wire else { return wire };
+        let Some(admitted) = self.announce(place, block) else {
+            return Wire::Raw(block.signed_bytes().clone());
+        };
+        self.nodes[place].disk.store.blocks.insert(admitted.reference(), admitted.clone());
+        if matches!(wire, Wire::Block(_)) { Wire::Block(admitted) } else { Wire::Stray(admitted) }
+    }
+
+    /// Something that a liar kept back goes out.
+    pub(super) fn lie(&mut self, from: usize, to: usize, wire: Wire) {
+        match wire {
+            Wire::Block(block) => {
+                self.nodes[from].lane_mut(to).entry(block.round()).or_insert_with(|| block.clone());
+                self.send(from, to, Payload::Blocks(vec![block]));
+            }
+            Wire::Stray(block) => self.send(from, to, Payload::Blocks(vec![block])),
+            Wire::Raw(bytes) => self.send(from, to, Payload::Raw(bytes)),
+        }
+    }
+
+    /// Judges an own block and shows it to the invariants, the first time that it goes out. `None` if it is invalid, which
+    /// an honest node's never is.
+    pub(super) fn announce(&mut self, place: usize, block: &VerifiedBlock) -> Option<VerifiedBlock> {
+        let honest = self.nodes[place].is_honest();
+        let admitted = match self.verifier.admit(block) {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                if honest {
+                    self.violate(
+                        "validity",
+                        format!("node {place} makes {block:?}, which is invalid: {error}"),
+                    );
+                }
+                return None;
+            }
+        };
+        if self.announced.insert(admitted.reference()) {
+            let disk = &self.nodes[place].disk;
+            let (stored, guard) = (disk.store.blocks.contains_key(&admitted.reference()), disk.guard);
+            if let Some(chronicle) = &mut self.chronicle {
+                chronicle.sent(self.now_ms, &admitted);
+            }
+            self.record(&Record::Sent { node: place, honest, block: &admitted, stored, guard });
+        }
+        Some(admitted)
+    }
+
+    /// Hands a commit to the node's reader.
+    pub(super) fn deliver(&mut self, place: usize, sub_dag: &CommittedSubDag) {
+        let node = &self.nodes[place];
+        if !node.is_honest() {
+            return;
+        }
+        let stored = node.disk.store.holds_commit(sub_dag);
+        let position = usize::try_from(sub_dag.commit.index.get()).unwrap_or(0);
+        let again = node.behind_reader && position <= node.delivered.len();
+        self.trace.event(self.now_ms, 20, place as u64, position as u64);
+        self.trace.digest(sub_dag.digest.as_bytes());
+        let at_ms = self.now_ms;
+        self.record(&Record::Delivered { node: place, at_ms, sub_dag, stored, again });
+        let node = &mut self.nodes[place];
+        if position == node.delivered.len() + 1 {
+            node.delivered.push(sub_dag.digest);
+            node.behind_reader = false;
+        }
+        if position == self.chain_length + 1 {
+            self.chain_length = position;
+            self.workload.commit(sub_dag.transactions());
+            if let Some(chronicle) = &mut self.chronicle {
+                chronicle.commit(sub_dag);
+            }
+        }
+    }
+}

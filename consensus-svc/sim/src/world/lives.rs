@@ -1,0 +1,285 @@
+//! Starts, crashes, what is planned, and what clients do.
+
+use consensus_core::{AuthorityIndex, Consensus, Effect, Input, RecoverError, Round, Timestamp, Transaction};
+
+use super::{Event, World};
+use crate::{
+    disk::{Phase, Store},
+    fault::Fault,
+    happening::Happening,
+    invariants::Record,
+    node::Start,
+};
+
+impl World {
+    /// Something planned happens.
+    pub(super) fn happen(&mut self, happening: Happening) {
+        if self.healed_ms.is_some() {
+            return;
+        }
+        match happening {
+            Happening::Crash { node, down_ms } => self.crash_planned(node, Start::Newest, down_ms),
+            Happening::CrashAfterEffects { node, effects, down_ms } => {
+                if self.nodes[node].is_up() && self.nodes[node].is_honest() {
+                    self.nodes[node].fuse = Some((effects, down_ms));
+                }
+            }
+            Happening::Blackout { down_ms } => {
+                self.fault(Fault::Blackout, None);
+                for node in 0..self.nodes.len() {
+                    self.crash_planned(node, Start::Newest, down_ms);
+                }
+            }
+            Happening::Copy { node } => {
+                let disk = &mut self.nodes[node].disk;
+                disk.copy = Some(disk.store.clone());
+            }
+            Happening::RestoreCopy { node, down_ms } => {
+                self.crash_planned(node, Start::Copy { retry_ms: down_ms }, down_ms);
+            }
+            Happening::Wipe { node, down_ms } => {
+                self.crash_planned(node, Start::Empty { retry_ms: down_ms }, down_ms);
+            }
+            Happening::Partition { group, one_way } => self.partition(&group, one_way),
+            Happening::SlowLink { from, to, extra_ms } => {
+                self.fault(Fault::SlowLink, Some(to));
+                self.network.slow_down(from, to, extra_ms);
+            }
+            Happening::Mend => self.network.mend(),
+        }
+    }
+
+    fn partition(&mut self, group: &[usize], one_way: bool) {
+        let rest: Vec<usize> = (0..self.nodes.len()).filter(|node| !group.contains(node)).collect();
+        let kind = if one_way { Fault::PartitionOneWay } else { Fault::PartitionTwoWay };
+        self.fault(kind, group.first().copied());
+        for inside in group {
+            for outside in &rest {
+                self.network.cut(*inside, *outside);
+                if !one_way {
+                    self.network.cut(*outside, *inside);
+                }
+            }
+        }
+    }
+
+    fn crash_planned(&mut self, place: usize, how: Start, down_ms: u64) {
+        if self.nodes[place].is_up() && self.nodes[place].is_honest() {
+            self.fault(Fault::Crash, Some(place));
+            self.die(place);
+            let life = self.nodes[place].life;
+            self.push(self.now_ms + down_ms.max(1), Event::Restart { node: place, life, how });
+        }
+    }
+
+    /// Kills a node that comes back from its store.
+    pub(super) fn crash(&mut self, place: usize, down_ms: u64) {
+        self.die(place);
+        let life = self.nodes[place].life;
+        self.push(self.now_ms + down_ms.max(1), Event::Restart { node: place, life, how: Start::Newest });
+    }
+
+    /// Ends a life: any prefix of the batches under way survives, each whole, and nothing of those behind.
+    fn die(&mut self, place: usize) {
+        let node = &mut self.nodes[place];
+        let (mut torn, mut unguarded) = (false, false);
+        let mut behind = 0;
+        if let Some(sync) = node.disk.sync.take() {
+            behind = sync.effects;
+            let under_way = node.effects.iter().take(sync.effects);
+            match sync.phase {
+                Phase::Store => {
+                    let batches: Vec<_> = under_way
+                        .filter_map(
+                            |effect| if let Effect::Persist(batch) = effect { Some(batch) } else { None },
+                        )
+                        .collect();
+                    let kept = self.disk_rng.place(batches.len() + 1);
+                    torn = kept < batches.len();
+                    batches.into_iter().take(kept).for_each(|batch| node.disk.store.apply(batch));
+                }
+                Phase::Guard => {
+                    unguarded = self.disk_rng.chance(50_000);
+                    for effect in under_way.filter(|_| !unguarded) {
+                        if let Effect::Guard { epoch, round } = effect {
+                            node.disk.raise_guard(*epoch, *round);
+                        }
+                    }
+                }
+            }
+        }
+        torn |= node.effects.iter().skip(behind).any(|effect| matches!(effect, Effect::Persist(_)));
+        node.machine = None;
+        node.life += 1;
+        node.effects.clear();
+        node.timer_ms = None;
+        node.fuse = None;
+        node.told = Timestamp::default();
+        self.workload.forgive(place);
+        if self.markers.values().any(|node| *node == place) {
+            self.markers.retain(|_, node| *node != place);
+            self.unmarked.insert(place);
+        }
+        for peer in self.others(place) {
+            self.network.stream_mut(place, peer).end();
+            self.network.stream_mut(peer, place).end();
+            // The peer's transport notices and comes back by itself.
+            let generation = self.network.stream(place, peer).generation;
+            let wait_ms = self.network.reconnect_wait_ms(0);
+            self.push(self.now_ms + wait_ms, Event::Connect { from: place, to: peer, generation });
+        }
+        if torn {
+            self.fault(Fault::TornTail, Some(place));
+        }
+        if unguarded {
+            self.fault(Fault::UnguardedBlock, Some(place));
+        }
+    }
+
+    /// Starts a node. A store below the guard must be refused, and then the newest one is brought.
+    pub(super) fn start_node(&mut self, place: usize, how: Start) {
+        let own = self.nodes[place].own;
+        let replaced = match how {
+            Start::Newest => None,
+            Start::Copy { retry_ms } => self.nodes[place].disk.copy.take().map(|copy| (copy, retry_ms)),
+            Start::Empty { retry_ms } => Some((Store::default(), retry_ms)),
+        };
+        if self.nodes[place].life > 0 {
+            self.draw_skew(place);
+        }
+        if let Some((store, retry_ms)) = replaced {
+            let stored = own_round(&store, own);
+            let guard = self.nodes[place].disk.guard.map_or(Round::GENESIS, |(_, round)| round);
+            let (signed, refused) = (self.nodes[place].disk.guard.is_some(), guard > stored);
+            match self.recover(place, &store) {
+                Err(RecoverError::BelowGuard { .. }) if refused => {
+                    self.fault(Fault::OldStoreRefused, Some(place));
+                    let (life, how) = (self.nodes[place].life, Start::Newest);
+                    self.push(self.now_ms + retry_ms.max(1), Event::Restart { node: place, life, how });
+                }
+                Err(error) => self.violate("recovery", format!("node {place} refuses a copy: {error}")),
+                Ok(_) if refused => {
+                    let detail = format!("node {place} starts at round {stored} below its guard {guard}");
+                    self.violate("recovery", detail);
+                }
+                Ok(started) => {
+                    if how != (Start::Copy { retry_ms }) && !signed {
+                        self.fault(Fault::RestartEmpty, Some(place));
+                    }
+                    let node = &mut self.nodes[place];
+                    node.behind_reader = node.delivered.len() > store.commits.len();
+                    node.disk.store = store;
+                    self.begin(place, started);
+                }
+            }
+            return;
+        }
+        let store = std::mem::take(&mut self.nodes[place].disk.store);
+        let started = self.recover(place, &store);
+        self.nodes[place].disk.store = store;
+        match started {
+            Ok(started) => self.begin(place, started),
+            Err(error) => self.violate("recovery", format!("node {place} refuses its own store: {error}")),
+        }
+    }
+
+    fn recover(&mut self, place: usize, store: &Store) -> Result<(Consensus, Vec<Effect>), RecoverError> {
+        let node = &mut self.nodes[place];
+        let log = store.recovered(node.own, self.genesis.parameters().gc_depth, node.disk.guard);
+        let now = node.clock(self.genesis.timestamp(), self.now_ms);
+        let signer = self.signers[place].clone();
+        Consensus::recover(self.genesis.clone(), self.params.clone(), signer, log, now)
+    }
+
+    /// A life begins: own blocks of the store come under the guard and may be sent, the reader gets what the store has and it
+    /// has not, and streams resume both ways.
+    fn begin(&mut self, place: usize, (machine, effects): (Consensus, Vec<Effect>)) {
+        if self.nodes[place].life > 0 {
+            self.fault(Fault::Restart, Some(place));
+        }
+        let node = &mut self.nodes[place];
+        node.status = machine.status();
+        node.machine = Some(machine);
+        node.effects.extend(effects);
+        if node.is_honest() {
+            let own_round = own_round(&node.disk.store, node.own);
+            if own_round > Round::GENESIS {
+                let epoch = self.genesis.committee().epoch();
+                node.disk.raise_guard(epoch, own_round);
+            }
+            let own_blocks: Vec<_> = node.disk.store.blocks_of(node.own).cloned().collect();
+            let lane = own_blocks.iter().map(|block| (block.round(), block.clone())).collect();
+            *node.lane_mut(place) = lane;
+            for block in own_blocks {
+                self.announce(place, &block);
+            }
+            let node = &self.nodes[place];
+            for index in node.delivered.len() + 1..=node.disk.store.commits.len() {
+                let Some(sub_dag) = self.nodes[place].disk.store.sub_dag(index as u64) else {
+                    self.violate("recovery", format!("commit {index} of node {place} lacks blocks"));
+                    return;
+                };
+                self.deliver(place, &sub_dag);
+            }
+        }
+        self.release(place);
+        self.arm(place);
+        for peer in self.others(place) {
+            for (from, to) in [(place, peer), (peer, place)] {
+                let (generation, wait_ms) =
+                    (self.network.stream(from, to).generation, self.network.rng.between(1, 20));
+                self.push(self.now_ms + wait_ms, Event::Connect { from, to, generation });
+            }
+        }
+    }
+
+    /// A client submits a batch, and comes again.
+    pub(super) fn submit(&mut self, place: usize) {
+        if self.healed_ms.is_some() {
+            return;
+        }
+        let nodes = self.nodes.len() as u64;
+        let per_node = self.workload.load.per_second.max(1);
+        let interval_ms = (1_000 * nodes / per_node).clamp(50, 5_000);
+        self.push(self.now_ms + interval_ms, Event::Submit { node: place });
+        // Steady, in bursts, or rarely.
+        let quiet = match self.load_pattern {
+            0 => false,
+            1 => (self.now_ms / 2_500) % 2 == 1,
+            _ => !(self.now_ms / 1_000).is_multiple_of(8),
+        };
+        if quiet || !self.nodes[place].is_up() {
+            return;
+        }
+        let count = (per_node * interval_ms / 1_000 / nodes).max(1);
+        let (ticket, transactions) = self.workload.batch(count);
+        for digest in transactions.iter().map(Transaction::digest) {
+            self.record(&Record::Made { transaction: digest });
+        }
+        self.feed(place, Input::Transactions { ticket, transactions });
+    }
+
+    /// One last transaction a node, again until it is accepted.
+    pub(super) fn submit_markers(&mut self) {
+        let waiting: Vec<usize> =
+            self.unmarked.iter().copied().filter(|node| self.nodes[*node].is_up()).collect();
+        for node in waiting {
+            self.unmarked.remove(&node);
+            let (ticket, transactions) = self.workload.fresh();
+            for digest in transactions.iter().map(Transaction::digest) {
+                self.record(&Record::Made { transaction: digest });
+            }
+            self.markers.insert(ticket, node);
+            self.feed(node, Input::Transactions { ticket, transactions });
+        }
+    }
+}
+
+fn own_round(store: &Store, own: AuthorityIndex) -> Round {
+    store
+        .blocks
+        .keys()
+        .rev()
+        .find(|reference| reference.author == own)
+        .map_or(Round::GENESIS, |found| found.round)
+}

@@ -1,0 +1,162 @@
+//! From a plan to a world at time zero.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use consensus_core::{AuthorityIndex, Genesis, Params, ProtocolParameters, testkit};
+
+use super::{Event, PROBE_MS, World};
+use crate::{
+    byzantine::Byzantine,
+    chronicle::Chronicle,
+    fault::{Fault, FaultCounts},
+    invariants::Watch,
+    network::{Delay, Network, Profile},
+    node::{Node, Start},
+    plan::{Load, Plan},
+    rng::Rng,
+    trace::Trace,
+    verifier::Verifier,
+    workload::Workload,
+};
+
+/// The links at the end.
+pub(super) const fn healed_profile() -> Profile {
+    Profile::calm(Delay::Uniform { low: 50, high: 100 })
+}
+
+impl World {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let nodes = usize::from(plan.authorities);
+        let mut rng = Rng::new(plan.seed, "setup");
+        let forecast = plan.weather.forecast(nodes, plan.duration_ms, &mut Rng::new(plan.seed, "weather"));
+        let stakes = draw_stakes(nodes, &mut rng);
+        let (genesis, signers) = testkit::genesis_with(&stakes, draw_parameters(nodes, &mut rng));
+        let genesis = Arc::new(genesis);
+        let params = draw_params(nodes, &mut rng);
+        let liars = forecast.habits.map(|_| draw_liars(&genesis, &mut rng)).unwrap_or_default();
+        let drawn = Load { per_second: rng.between(40, 400), size_bytes: rng.between(16, 512) };
+        let states = (0..nodes).map(|node| {
+            let habits = forecast.habits.filter(|_| liars.contains(&node));
+            let byzantine = habits.map(|habits| {
+                let rng = Rng::new(plan.seed, &format!("liar {node}"));
+                Byzantine::new(node, genesis.clone(), signers[node].clone(), habits, rng)
+            });
+            Node::new(index(node), nodes, byzantine)
+        });
+        let mut world = Self {
+            plan: plan.clone(),
+            now_ms: 0,
+            events: Default::default(),
+            entered: 0,
+            nodes: states.collect(),
+            network: Network::new(nodes, forecast.profile, Rng::new(plan.seed, "network")),
+            verifier: Verifier::new(genesis.clone(), plan.signatures),
+            workload: Workload::new(plan.load.unwrap_or(drawn), Rng::new(plan.seed, "workload")),
+            load_pattern: if plan.load.is_some() { 0 } else { rng.below(3) },
+            disk_rng: Rng::new(plan.seed, "disk"),
+            clock_rng: Rng::new(plan.seed, "clock"),
+            sync_ms: forecast.sync_ms,
+            slow_sync_chance: forecast.slow_sync_chance,
+            max_skew_ms: forecast.max_skew_ms,
+            watch: Watch::new(&genesis, &params, forecast.max_skew_ms),
+            genesis,
+            params,
+            signers,
+            announced: BTreeSet::new(),
+            chain_length: 0,
+            faults: FaultCounts::default(),
+            trace: Trace::default(),
+            chronicle: None,
+            violation: None,
+            healed_ms: None,
+            markers: Default::default(),
+            unmarked: BTreeSet::new(),
+            inputs: 0,
+        };
+        if plan.record {
+            world.chronicle = Some(Chronicle {
+                liars,
+                nodes,
+                leaders_per_round: world.genesis.parameters().leaders_per_round,
+                ..Chronicle::default()
+            });
+        }
+        for scripted in forecast.script.into_iter().chain(plan.script.iter().cloned()) {
+            world.push(scripted.at_ms, Event::Happen(scripted.what));
+        }
+        world
+    }
+
+    /// Starts everybody, the clients and the probe.
+    pub(super) fn start(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.draw_skew(node);
+            self.start_node(node, Start::Newest);
+            if self.nodes[node].is_honest() {
+                self.push(100, Event::Submit { node });
+            }
+        }
+        self.push(PROBE_MS, Event::Probe);
+    }
+
+    /// Sets a node's clock wrong, as far as the weather says.
+    pub(super) fn draw_skew(&mut self, node: usize) {
+        if self.max_skew_ms > 0 {
+            let skew_ms = self.clock_rng.below(2 * self.max_skew_ms + 1);
+            self.nodes[node].skew_ms = skew_ms.cast_signed() - self.max_skew_ms.cast_signed();
+            self.fault(Fault::ClockSkew, Some(node));
+        }
+    }
+}
+
+/// The authority at a place.
+pub(super) fn index(node: usize) -> AuthorityIndex {
+    AuthorityIndex::new(u16::try_from(node).expect("committees are small"))
+}
+
+fn draw_stakes(nodes: usize, rng: &mut Rng) -> Vec<u64> {
+    let uneven: Vec<u64> = (0..nodes).map(|_| rng.between(1, 4)).collect();
+    let third = uneven.iter().sum::<u64>().saturating_sub(1) / 3;
+    // Uneven stakes only if somebody could be a liar, and nobody can stop the network alone.
+    let fits = uneven.iter().all(|stake| *stake <= third);
+    if fits && rng.chance(40_000) { uneven } else { vec![1; nodes] }
+}
+
+fn draw_parameters(nodes: usize, rng: &mut Rng) -> ProtocolParameters {
+    let gc_depth = if rng.chance(50_000) { 30 } else { 60 };
+    let cuts = rng.chance(20_000);
+    ProtocolParameters {
+        leaders_per_round: if nodes > 1 && rng.chance(40_000) { 2 } else { 1 },
+        gc_depth,
+        heartbeat_rounds: 20.min(gc_depth / 2),
+        heartbeat_interval: Duration::from_secs(if rng.chance(50_000) { 5 } else { 3 }),
+        // Small blocks and commits show how groups are cut.
+        max_commit_transactions: if cuts { 40 } else { 10_000 },
+        max_block_transactions: if cuts { 20 } else { 5_000 },
+        ..ProtocolParameters::default()
+    }
+}
+
+fn draw_params(nodes: usize, rng: &mut Rng) -> Params {
+    Params {
+        max_waiting_blocks: nodes * usize::try_from(rng.between(100, 400)).unwrap_or(400),
+        min_round_interval: Duration::from_millis(rng.between(10, 80)),
+        idle_delay: Duration::from_millis(rng.between(0, 1_000)),
+        ..Params::default()
+    }
+}
+
+/// Liars of at most f stake, as many as fit.
+fn draw_liars(genesis: &Genesis, rng: &mut Rng) -> BTreeSet<usize> {
+    let committee = genesis.committee();
+    let mut room = committee.total_stake().get().saturating_sub(1) / 3;
+    let mut liars = BTreeSet::new();
+    for node in rng.shuffled(committee.size()) {
+        let stake = committee.stake(index(node)).get();
+        if stake <= room {
+            room -= stake;
+            liars.insert(node);
+        }
+    }
+    liars
+}

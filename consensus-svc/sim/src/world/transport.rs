@@ -1,0 +1,260 @@
+//! Streams of own blocks and questions for others' blocks, as the peer transport carries them.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use consensus_core::{BlockRef, BlockSource, Input, Round, VerifiedBlock};
+
+use super::{Event, Payload, World, setup::index};
+use crate::{byzantine::Service, fault::Fault};
+
+/// Blocks sent together when a stream resumes.
+const RESUME_BATCH: usize = 50;
+/// Blocks in one answer.
+const ANSWER_BLOCKS: usize = 1_000;
+
+impl World {
+    /// Sends on a publisher's stream. Without a subscription nothing is sent: it resumes from the publisher's lane.
+    pub(super) fn send(&mut self, from: usize, to: usize, payload: Payload) {
+        if !self.network.stream(from, to).open {
+            return;
+        }
+        if self.network.is_cut(from, to) || self.network.rng.chance(self.network.profile.break_chance) {
+            self.fault(Fault::StreamBroken, Some(to));
+            self.break_stream(from, to, None);
+            return;
+        }
+        let mut delay_ms = self.network.delay(from, to);
+        if self.network.rng.chance(self.network.profile.stall_chance) {
+            delay_ms += self.network.rng.between(200, 1_000);
+            self.fault(Fault::StreamStalled, Some(to));
+        }
+        let stream = self.network.stream_mut(from, to);
+        stream.last_arrival_ms = stream.last_arrival_ms.max(self.now_ms + delay_ms);
+        let (at_ms, generation) = (stream.last_arrival_ms, stream.generation);
+        self.push(at_ms, Event::Arrive { from, to, generation, payload });
+    }
+
+    /// Ends a session; the subscriber comes back after a growing wait, or after a penalty.
+    fn break_stream(&mut self, from: usize, to: usize, penalty_ms: Option<u64>) {
+        let stream = self.network.stream_mut(from, to);
+        stream.end();
+        stream.attempts += 1;
+        let (generation, attempts) = (stream.generation, stream.attempts);
+        let wait_ms = penalty_ms.unwrap_or_else(|| self.network.reconnect_wait_ms(attempts));
+        self.push(self.now_ms + wait_ms, Event::Connect { from, to, generation });
+    }
+
+    /// The publisher has sent what no honest authority sends.
+    fn penalise(&mut self, from: usize, to: usize) {
+        let penalty_ms = self.network.rng.between(500, 5_000);
+        self.break_stream(from, to, Some(penalty_ms));
+    }
+
+    /// A subscriber tries to reach a publisher.
+    pub(super) fn connect(&mut self, from: usize, to: usize, generation: u64) {
+        let stream = self.network.stream(from, to);
+        if stream.generation != generation || stream.open || !self.nodes[to].is_up() {
+            return;
+        }
+        let reachable =
+            self.nodes[from].is_up() && !self.network.is_cut(from, to) && !self.network.is_cut(to, from);
+        if !reachable {
+            self.break_stream(from, to, None);
+            return;
+        }
+        let after = self.nodes[to].status.accepted_rounds.get(from).copied().unwrap_or_default();
+        let delay_ms = self.network.delay(to, from);
+        self.push(self.now_ms + delay_ms, Event::Subscribe { from, to, generation, after });
+    }
+
+    /// A subscription reaches the publisher, who sends what is above `after`.
+    pub(super) fn subscribe(&mut self, from: usize, to: usize, generation: u64, after: Round) {
+        let stream = self.network.stream(from, to);
+        if stream.generation != generation || stream.open {
+            return;
+        }
+        if !self.nodes[from].is_up() {
+            self.break_stream(from, to, None);
+            return;
+        }
+        let stream = self.network.stream_mut(from, to);
+        stream.open = true;
+        stream.attempts = 0;
+        stream.last_round = after;
+        stream.last_arrival_ms = self.now_ms;
+        let lane = self.nodes[from].lane(to);
+        let blocks: Vec<_> = lane.range(after.next()..).map(|(_, block)| block.clone()).collect();
+        for batch in blocks.chunks(RESUME_BATCH) {
+            self.send(from, to, Payload::Blocks(batch.to_vec()));
+        }
+    }
+
+    /// A message arrives.
+    pub(super) fn arrive(&mut self, from: usize, to: usize, generation: u64, payload: Payload) {
+        if self.network.stream(from, to).generation != generation || !self.nodes[to].is_up() {
+            return;
+        }
+        if self.network.is_cut(from, to) {
+            self.fault(Fault::StreamBroken, Some(to));
+            self.break_stream(from, to, None);
+            return;
+        }
+        match payload {
+            Payload::Blocks(blocks) => self.take(from, to, blocks),
+            Payload::Wake(round) => self.feed(to, Input::Wake { from: index(from), round }),
+            Payload::Raw(bytes) => self.take_raw(from, to, bytes),
+        }
+    }
+
+    fn take_raw(&mut self, from: usize, to: usize, bytes: Bytes) {
+        match self.verifier.judge(bytes) {
+            Ok(block) => self.take(from, to, vec![block]),
+            Err(_) => {
+                self.fault(Fault::GarbageRefused, Some(from));
+                self.penalise(from, to);
+            }
+        }
+    }
+
+    /// Blocks of one session: of the publisher, in rising rounds, held back while they are too far above the clock.
+    fn take(&mut self, from: usize, to: usize, blocks: Vec<VerifiedBlock>) {
+        self.verifier.receive(&blocks);
+        let limit = self.gate(to);
+        let stream = self.network.stream_mut(from, to);
+        let mut ready = Vec::new();
+        let (mut broken, mut far) = (false, false);
+        for block in blocks {
+            if block.author().as_usize() != from || block.round() <= stream.last_round {
+                broken = true;
+                break;
+            }
+            stream.last_round = block.round();
+            if !stream.held.is_empty() || block.round() > limit {
+                far = true;
+                stream.held.push_back(block);
+            } else {
+                ready.push(block);
+            }
+        }
+        if far && !self.nodes[from].is_honest() {
+            self.fault(Fault::FutureRound, Some(from));
+        }
+        if !ready.is_empty() {
+            let (from, source) = (index(from), BlockSource::Streamed);
+            self.feed(to, Input::Blocks { from, source, blocks: ready });
+        }
+        if broken {
+            if self.nodes[from].is_honest() {
+                self.violate("stream-order", format!("node {from} streams out of order to {to}"));
+            }
+            self.penalise(from, to);
+        }
+    }
+
+    fn gate(&self, to: usize) -> Round {
+        self.nodes[to].status.round.plus(self.params.max_rounds_ahead)
+    }
+
+    /// The clock has moved: held blocks may go on.
+    pub(super) fn flush_all(&mut self, to: usize) {
+        for from in self.others(to) {
+            let stream = self.network.stream(from, to);
+            if !stream.held.is_empty() {
+                let generation = stream.generation;
+                self.push(self.now_ms, Event::Flush { from, to, generation });
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, from: usize, to: usize, generation: u64) {
+        let limit = self.gate(to);
+        let stream = self.network.stream_mut(from, to);
+        if stream.generation != generation {
+            return;
+        }
+        let near = stream.held.partition_point(|block| block.round() <= limit);
+        let blocks: Vec<_> = stream.held.drain(..near).collect();
+        if !blocks.is_empty() {
+            let (from, source) = (index(from), BlockSource::Streamed);
+            self.feed(to, Input::Blocks { from, source, blocks });
+        }
+    }
+
+    /// Asks a peer for blocks; without a session there is no connection to ask on.
+    pub(super) fn ask(&mut self, asker: usize, asked: usize, wanted: Vec<BlockRef>) {
+        if !self.network.stream(asked, asker).open || self.network.is_cut(asker, asked) {
+            return;
+        }
+        if self.network.rng.chance(self.network.profile.fetch_lost_chance) {
+            self.fault(Fault::FetchLost, Some(asker));
+            return;
+        }
+        let (delay_ms, life) = (self.network.delay(asker, asked), self.nodes[asker].life);
+        self.push(self.now_ms + delay_ms, Event::Question { asker, asked, life, wanted });
+    }
+
+    /// A question arrives: answered from the durable store.
+    pub(super) fn question(&mut self, asker: usize, asked: usize, life: u64, wanted: Vec<BlockRef>) {
+        let node = &mut self.nodes[asked];
+        if !node.is_up() || self.network.is_cut(asked, asker) {
+            return;
+        }
+        let service = node.byzantine.as_mut().map_or(Service::Honest, |byzantine| byzantine.serve());
+        let blocks = match service {
+            Service::Honest => {
+                let held = wanted.iter().filter_map(|reference| node.disk.store.blocks.get(reference));
+                held.take(ANSWER_BLOCKS).cloned().collect()
+            }
+            Service::Refused => {
+                self.fault(Fault::FetchRefused, Some(asked));
+                return;
+            }
+            Service::False(blocks) => blocks,
+        };
+        if blocks.is_empty() {
+            return;
+        }
+        let profile = self.network.profile;
+        let wanted: BTreeSet<_> = wanted.into_iter().collect();
+        let copies = 1 + u64::from(self.network.rng.chance(profile.fetch_duplicated_chance));
+        if copies > 1 {
+            self.fault(Fault::FetchDuplicated, Some(asker));
+        }
+        for _ in 0..copies {
+            let mut delay_ms = self.network.delay(asked, asker);
+            if self.network.rng.chance(profile.fetch_late_chance) {
+                delay_ms += self.network.rng.between(500, 3_000);
+                self.fault(Fault::FetchLate, Some(asker));
+            }
+            let (wanted, blocks) = (wanted.clone(), blocks.clone());
+            self.push(self.now_ms + delay_ms, Event::Answer { asker, asked, life, wanted, blocks });
+        }
+    }
+
+    /// An answer arrives: what was not asked for ends the session.
+    pub(super) fn fetched(
+        &mut self,
+        asker: usize,
+        asked: usize,
+        life: u64,
+        wanted: &BTreeSet<BlockRef>,
+        mut blocks: Vec<VerifiedBlock>,
+    ) {
+        if self.nodes[asker].life != life || self.network.is_cut(asked, asker) {
+            return;
+        }
+        self.verifier.receive(&blocks);
+        let count = blocks.len();
+        blocks.retain(|block| wanted.contains(&block.reference()));
+        let unrequested = blocks.len() < count;
+        if !blocks.is_empty() {
+            let (from, source) = (index(asked), BlockSource::Fetched);
+            self.feed(asker, Input::Blocks { from, source, blocks });
+        }
+        if unrequested {
+            self.fault(Fault::FetchLied, Some(asked));
+            self.penalise(asked, asker);
+        }
+    }
+}

@@ -55,6 +55,10 @@ pub enum Fault {
     GarbageRefused,
     /// A block named ancestors that nobody has.
     PhantomParents,
+    /// So many such blocks that they do not fit their author's share of the waiting room.
+    Flood,
+    /// A machine dropped a block because its author's share of the waiting room was full.
+    WaitingRoomFull,
     /// A block came from far above the clock.
     FutureRound,
     /// A block carried a false time.
@@ -71,7 +75,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -98,6 +102,8 @@ impl Fault {
         Self::Selective,
         Self::GarbageRefused,
         Self::PhantomParents,
+        Self::Flood,
+        Self::WaitingRoomFull,
         Self::FutureRound,
         Self::LyingTimestamp,
         Self::Replayed,
@@ -135,6 +141,8 @@ impl Fault {
             Self::Selective => "selective",
             Self::GarbageRefused => "garbage-refused",
             Self::PhantomParents => "phantom-parents",
+            Self::Flood => "flood",
+            Self::WaitingRoomFull => "waiting-room-full",
             Self::FutureRound => "future-round",
             Self::LyingTimestamp => "lying-timestamp",
             Self::Replayed => "replayed",
@@ -146,8 +154,14 @@ impl Fault {
 }
 
 /// How often each kind happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultCounts([u64; Fault::ALL.len()]);
+
+impl Default for FaultCounts {
+    fn default() -> Self {
+        Self([0; Fault::ALL.len()])
+    }
+}
 
 impl FaultCounts {
     /// Counts one.

@@ -30,17 +30,9 @@ fn campaign(args: &Args) -> ExitCode {
     let plans: Vec<Plan> = args.seeds.iter().map(|seed| args.plan(seed)).collect();
     let mut summary = Summary::default();
     let mut real_ms = 0;
-    for (report, took_ms) in run_all(&plans, args.jobs()) {
+    for (report, took_ms) in run_all(&plans, args.jobs(), &args.more()) {
         summary.add(&report);
         real_ms += took_ms;
-        if let Some(violation) = &report.violation {
-            println!(
-                "FAIL seed {} {}: {violation}\n  {}",
-                report.seed,
-                report.weather.name(),
-                report.repro(&args.more())
-            );
-        }
     }
     println!("{}", summary.table());
     for (weather, fault) in summary.missing_faults() {
@@ -53,8 +45,9 @@ fn campaign(args: &Args) -> ExitCode {
     if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs plans on so many threads. A run uses one; reports come in the order of the plans, whoever ran them.
-fn run_all(plans: &[Plan], jobs: usize) -> Vec<Done> {
+/// Runs plans on so many threads, and tells of failures at once. A run uses one thread; reports come in the order of the
+/// plans, whoever ran them.
+fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
     let next = Mutex::new(plans.iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(plans.len()));
     std::thread::scope(|scope| {
@@ -68,6 +61,10 @@ fn run_all(plans: &[Plan], jobs: usize) -> Vec<Done> {
                     let started = Instant::now();
                     let report = run(plan);
                     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    if let Some(violation) = &report.violation {
+                        let (seed, weather, repro) = (report.seed, report.weather.name(), report.repro(more));
+                        println!("FAIL seed {seed} {weather}: {violation}\n  {repro}");
+                    }
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took_ms)));
                 }
             });

@@ -121,7 +121,14 @@ impl Weather {
             Self::Clocks => &[F::ClockSkew],
             Self::ByzantineEquivocation => &[F::TwinSplit, F::TwinAll, F::TwinLate, F::EquivocationSeen],
             Self::ByzantineWithholding => &[F::Withheld, F::Selective, F::FetchRefused, F::FetchLied],
-            Self::ByzantineInvalid => &[F::GarbageRefused, F::PhantomParents, F::FutureRound, F::Replayed],
+            Self::ByzantineInvalid => &[
+                F::GarbageRefused,
+                F::PhantomParents,
+                F::Flood,
+                F::WaitingRoomFull,
+                F::FutureRound,
+                F::Replayed,
+            ],
             Self::ByzantineClocks => &[F::LyingTimestamp],
             Self::Mixed => &[
                 F::StreamBroken,
@@ -177,6 +184,8 @@ impl Weather {
                 forecast.habits = Some(Habits::ALL);
                 script.partitions();
                 script.crashes();
+                script.disks();
+                script.only_in_storms();
             }
         }
         forecast.script = script.script;
@@ -229,6 +238,15 @@ impl ScriptWriter<'_> {
 
     fn partitions(&mut self) {
         let mut at_ms = self.rng.between(200, 1_500);
+        if self.nodes > 3 && self.rng.chance(40_000) {
+            // One node alone for longer than the others keep what it said: its blocks are collected uncommitted (T01).
+            let group = vec![self.rng.place(self.nodes)];
+            let one_way = self.rng.chance(50_000);
+            self.at(at_ms, Happening::Partition { group, one_way });
+            at_ms += self.rng.between(self.duration_ms / 4, self.duration_ms / 2);
+            self.at(at_ms, Happening::Mend);
+            at_ms += self.rng.between(500, 2_500);
+        }
         let mut one_way = self.rng.chance(50_000);
         while at_ms < self.duration_ms && self.nodes > 1 {
             let group = self.group();
@@ -252,7 +270,8 @@ impl ScriptWriter<'_> {
         let mut at_ms = self.rng.between(100, 1_500);
         while at_ms < self.duration_ms {
             let node = self.rng.place(self.nodes);
-            let down_ms = self.rng.between(20, 4_000);
+            let long = self.rng.chance(10_000);
+            let down_ms = self.rng.between(20, if long { 15_000 } else { 4_000 });
             if self.rng.chance(60_000) {
                 let effects = u32::try_from(self.rng.below(12)).unwrap_or(0);
                 self.at(at_ms, Happening::CrashAfterEffects { node, effects, down_ms });
@@ -279,6 +298,17 @@ impl ScriptWriter<'_> {
             }
             at_ms += self.rng.between(2_000, 6_000);
         }
+    }
+
+    /// Keeps what falls in storms of three seconds, with three seconds between them: without any rest hardly a round is
+    /// made, and little is tried.
+    fn only_in_storms(&mut self) {
+        const STORM_MS: u64 = 3_000;
+        self.script.retain(|scripted| (scripted.at_ms / STORM_MS).is_multiple_of(2));
+        for storm in (0..self.duration_ms / STORM_MS).step_by(2) {
+            self.at((storm + 1) * STORM_MS, Happening::Mend);
+        }
+        self.at(self.duration_ms - 1, Happening::Mend);
     }
 
     fn disks(&mut self) {

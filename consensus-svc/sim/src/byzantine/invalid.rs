@@ -8,6 +8,8 @@ use consensus_core::{
 use super::{Byzantine, Deeds, Dispatch, Wire};
 use crate::fault::Fault;
 
+/// How many blocks a flood has: rounds within reach of the clock, more than some waiting rooms keep of one author.
+const FLOOD_BLOCKS: u64 = 110;
 /// How far above its own round a future block pretends to be.
 const FUTURE_ROUNDS: u64 = 300;
 
@@ -15,6 +17,12 @@ impl Byzantine {
     /// Adds one deed of a random kind, to one random peer, to every other own block.
     pub(super) fn send_invalid(&mut self, shown: &VerifiedBlock, deeds: &mut Deeds) {
         let Some(to) = self.others.get(self.rng.place(self.others.len())).copied() else { return };
+        if self.rng.chance(3_000) {
+            deeds.faults.push(Fault::Flood);
+            let flood = (1..=FLOOD_BLOCKS).map(|above| Wire::Stray(self.phantom(shown, above)));
+            deeds.dispatches.extend(flood.map(|wire| Dispatch { to, delay_ms: 2, wire }));
+            return;
+        }
         let wire = match self.rng.below(8) {
             0 => Wire::Raw(self.garbage(shown)),
             1 => Wire::Raw(self.against_a_rule(shown)),

@@ -96,6 +96,12 @@ impl World {
         if node.life != life {
             return;
         }
+        if let Some((0, down_ms)) = node.fuse {
+            // Just before the phase is done: the next effect would have been the write itself.
+            self.fault(Fault::CrashBetweenEffects, Some(place));
+            self.crash(place, down_ms);
+            return;
+        }
         let Some(Sync { effects, phase }) = node.disk.sync else { return };
         let synced = node.effects.iter().take(effects);
         match phase {
@@ -161,11 +167,13 @@ impl World {
                     self.unmarked.insert(node);
                 }
             }
-            Effect::Report(fault) => {
-                if matches!(fault, PeerFault::Equivocation { .. }) {
-                    self.fault(Fault::EquivocationSeen, Some(place));
-                }
+            Effect::Report(PeerFault::Equivocation { .. }) => {
+                self.fault(Fault::EquivocationSeen, Some(place));
             }
+            Effect::Report(PeerFault::WaitingRoomFull { .. }) => {
+                self.fault(Fault::WaitingRoomFull, Some(place));
+            }
+            Effect::Report(_) => {}
         }
         true
     }

@@ -34,7 +34,10 @@ impl World {
         let genesis = Arc::new(genesis);
         let params = draw_params(nodes, &mut rng);
         let liars = forecast.habits.map(|_| draw_liars(&genesis, &mut rng)).unwrap_or_default();
-        let drawn = Load { per_second: rng.between(40, 400), size_bytes: rng.between(16, 512) };
+        // Small blocks carry little: what is accepted must fit, or the end would wait for a backlog.
+        let small = genesis.parameters().max_block_transactions < 1_000;
+        let most = if small { 60 } else { 400 };
+        let drawn = Load { per_second: rng.between(20, most), size_bytes: rng.between(16, 512) };
         let states = (0..nodes).map(|node| {
             let habits = forecast.habits.filter(|_| liars.contains(&node));
             let byzantine = habits.map(|habits| {
@@ -139,7 +142,7 @@ fn draw_parameters(nodes: usize, rng: &mut Rng) -> ProtocolParameters {
 
 fn draw_params(nodes: usize, rng: &mut Rng) -> Params {
     Params {
-        max_waiting_blocks: nodes * usize::try_from(rng.between(100, 400)).unwrap_or(400),
+        max_waiting_blocks: nodes * usize::try_from(rng.between(60, 300)).unwrap_or(300),
         min_round_interval: Duration::from_millis(rng.between(10, 80)),
         idle_delay: Duration::from_millis(rng.between(0, 1_000)),
         ..Params::default()

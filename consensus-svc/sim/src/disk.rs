@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use consensus_core::{
-    AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, Epoch, RecoveredLog, Round,
-    VerifiedBlock, WriteBatch,
+    AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, DuplicateWindow, Epoch,
+    ProtocolParameters, RecoveredLog, Round, VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -16,12 +16,14 @@ pub(crate) struct Store {
     pub(crate) blocks: BTreeMap<BlockRef, VerifiedBlock>,
     /// From index 1, without a hole.
     pub(crate) commits: Vec<(Commit, CommitDigest)>,
+    last_committed_rounds: Vec<Round>,
 }
 
 impl Store {
     pub(crate) fn apply(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
+        self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
     }
 
     /// Whether a commit is held under this digest.
@@ -47,19 +49,28 @@ impl Store {
     pub(crate) fn recovered(
         &self,
         own: AuthorityIndex,
-        gc_depth: u64,
+        parameters: &ProtocolParameters,
         guard: Option<(Epoch, Round)>,
     ) -> RecoveredLog {
         let last_leader =
             self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
-        let gc_round = last_leader.minus(gc_depth);
+        let gc_round = last_leader.minus(parameters.gc_depth);
         let reached = self.commits.iter().rposition(|(commit, _)| commit.last_leader_round() <= gc_round);
         let commits = self.commits[reached.unwrap_or(0)..].to_vec();
         let first =
             BlockRef { round: gc_round.next(), author: Default::default(), digest: Default::default() };
         let blocks = self.blocks.range(first..).filter_map(|(reference, _)| self.read(reference)).collect();
         let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
-        RecoveredLog { commits, blocks, own_last, guard }
+        let duplicates = Some(self.duplicates(parameters));
+        let last_committed_rounds = self.last_committed_rounds.clone();
+        RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, guard }
+    }
+
+    fn duplicates(&self, parameters: &ProtocolParameters) -> DuplicateWindow {
+        let mut window = DuplicateWindow::new(parameters);
+        let newest_first = (1..=self.commits.len() as u64).rev();
+        let _ = newest_first.map_while(|index| self.sub_dag(index)).find(|sub_dag| !window.rebuild(sub_dag));
+        window
     }
 
     fn read(&self, reference: &BlockRef) -> Option<VerifiedBlock> {

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod bounded_memory;
+mod duplicates;
 mod durable_before_sent;
 mod each_once;
 mod gc_bound;
@@ -116,6 +117,7 @@ impl Watch {
             Box::new(hash_chain::HashChain::new(nodes)),
             Box::new(each_once::EachOnce::new(nodes)),
             Box::new(transaction_bytes::TransactionBytes::default()),
+            Box::new(duplicates::Duplicates::new(genesis.parameters())),
             Box::new(own_slot_once::OwnSlotOnce::default()),
             Box::new(durable_before_sent::DurableBeforeSent),
             Box::new(gc_bound::GcBound::new(nodes, genesis.parameters().gc_depth)),

@@ -1,6 +1,6 @@
 //! What came out of one run.
 
-use crate::{chronicle::Chronicle, fault::FaultCounts, invariants::Violation, weather::Weather};
+use crate::{chronicle::Chronicle, fault::FaultCounts, invariants::Violation, plan::Plan, weather::Weather};
 
 /// The outcome of a run.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Report {
     pub commits: u64,
     /// Transactions in it.
     pub transactions: u64,
+    /// Those of them that are marked as duplicates.
+    pub duplicates: u64,
     /// Highest round of any clock.
     pub rounds: u64,
     /// Inputs that machines handled.
@@ -34,6 +36,26 @@ pub struct Report {
 }
 
 impl Report {
+    /// A run of which nothing else is known.
+    pub(crate) fn of_violation(plan: &Plan, violation: Violation) -> Self {
+        Self {
+            seed: plan.seed,
+            weather: plan.weather,
+            authorities: plan.authorities,
+            violation: Some(violation),
+            faults: FaultCounts::default(),
+            digest: [0; 32],
+            virtual_ms: 0,
+            waited_ms: 0,
+            commits: 0,
+            transactions: 0,
+            duplicates: 0,
+            rounds: 0,
+            inputs: 0,
+            chronicle: None,
+        }
+    }
+
     /// The command that runs it again.
     pub fn repro(&self, more: &str) -> String {
         format!(

@@ -1,11 +1,14 @@
 //! Transactions, and what became of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use consensus_core::{SubmitOutcome, Ticket, Transaction, TransactionDigest};
+use consensus_core::{CommittedSubDag, SubmitOutcome, Ticket, Transaction, TransactionDigest};
 
 use crate::{plan::Load, rng::Rng};
+
+/// Batches that may be sent again.
+const RECENT_BATCHES: usize = 60;
 
 /// Submits transactions to honest nodes, and remembers what was accepted and not committed yet.
 #[derive(Debug)]
@@ -20,8 +23,10 @@ pub(crate) struct Workload {
     /// Accepted, not committed: by whom, in which of its lives.
     owed: BTreeMap<TransactionDigest, (usize, u64)>,
     pub(crate) committed: u64,
-    /// The last batch, sometimes sent to another node too (T02).
-    last: Vec<Transaction>,
+    /// The last batches, sometimes sent again, mostly to another node (T02).
+    recent: VecDeque<Vec<Transaction>>,
+    /// Marked as duplicates in the longest chain.
+    pub(crate) duplicates: u64,
 }
 
 impl Workload {
@@ -35,26 +40,36 @@ impl Workload {
             done: BTreeSet::new(),
             owed: BTreeMap::new(),
             committed: 0,
-            last: Vec::new(),
+            recent: VecDeque::new(),
+            duplicates: 0,
         }
     }
 
-    /// A batch of so many new transactions; one batch in fifty is the last one again.
+    /// A batch of so many new transactions; one in fifty is a recent one again.
     pub(crate) fn batch(&mut self, count: u64) -> (Ticket, Vec<Transaction>) {
+        if !self.recent.is_empty() && self.rng.chance(2_000) {
+            let again = self.recent[self.rng.place(self.recent.len())].clone();
+            return self.enter(again);
+        }
+        let batch: Vec<_> = (0..count).map(|_| self.make()).collect();
+        self.recent.push_back(batch.clone());
+        if self.recent.len() > RECENT_BATCHES {
+            self.recent.pop_front();
+        }
+        self.enter(batch)
+    }
+
+    fn enter(&mut self, batch: Vec<Transaction>) -> (Ticket, Vec<Transaction>) {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
-        if self.last.is_empty() || !self.rng.chance(2_000) {
-            self.last = (0..count).map(|_| self.make()).collect();
-        }
-        let batch = self.last.clone();
         self.pending.insert(ticket, batch.iter().map(Transaction::digest).collect());
         (ticket, batch)
     }
 
     /// One new transaction.
     pub(crate) fn fresh(&mut self) -> (Ticket, Vec<Transaction>) {
-        self.last.clear();
-        self.batch(1)
+        let batch = vec![self.make()];
+        self.enter(batch)
     }
 
     fn make(&mut self) -> Transaction {
@@ -75,13 +90,15 @@ impl Workload {
         }
     }
 
-    /// Transactions were committed for the first time.
-    pub(crate) fn commit<'a>(&mut self, transactions: impl Iterator<Item = &'a Transaction>) {
-        for transaction in transactions {
+    /// A commit was handed on for the first time.
+    pub(crate) fn commit(&mut self, sub_dag: &CommittedSubDag) {
+        let before = self.committed;
+        for transaction in sub_dag.transactions() {
             self.committed += 1;
             self.owed.remove(&transaction.digest());
             self.done.insert(transaction.digest());
         }
+        self.duplicates += self.committed - before - sub_dag.unmarked_transactions().count() as u64;
     }
 
     /// A crash ends a life: what it had accepted and not made durable may be lost.

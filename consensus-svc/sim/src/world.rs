@@ -111,8 +111,17 @@ pub(crate) struct World {
     inputs: u64,
 }
 
-/// Runs a plan to its end, or to the first violation.
+/// Runs a plan to its end, or to the first violation. A panic anywhere in the world is one.
 pub fn run(plan: &Plan) -> Report {
+    std::panic::catch_unwind(|| run_world(plan)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let detail = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let detail = detail.unwrap_or_else(|| "without a text".to_owned());
+        Report::of_violation(plan, Violation { invariant: "panic", kind: Kind::Invariant, at_ms: 0, detail })
+    })
+}
+
+fn run_world(plan: &Plan) -> Report {
     let mut world = World::new(plan);
     world.start();
     world.run_until(plan.duration_ms, |_| false);
@@ -281,6 +290,7 @@ impl World {
             waited_ms,
             commits: self.chain_length as u64,
             transactions: self.workload.committed,
+            duplicates: self.workload.duplicates,
             rounds: self.nodes.iter().map(|node| node.status.round.get()).max().unwrap_or_default(),
             inputs: self.inputs,
             chronicle: self.chronicle,

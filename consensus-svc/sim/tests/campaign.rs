@@ -10,7 +10,7 @@ const DURATION_MS: u64 = 8_000;
 
 fn plan(seed: u64) -> Plan {
     let sizes = [4, 5, 7];
-    let size = sizes[usize::try_from(seed / 13 % 3).unwrap()];
+    let size = sizes[usize::try_from(seed / 13 % 3).expect("small")];
     Plan { duration_ms: DURATION_MS, ..Plan::new(seed, size, Weather::of_seed(seed)) }
 }
 

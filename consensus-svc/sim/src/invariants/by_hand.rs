@@ -283,3 +283,21 @@ fn t01_a_node_down_or_behind_or_in_debt_at_the_end_breaks_progress() {
     assert_eq!(names, BTreeSet::from([Some(("progress", true))]));
     assert_eq!(see(standing(true, 5), 0), None);
 }
+
+#[test]
+fn t02_a_repetition_that_is_not_marked_and_a_mark_without_one_break_duplicates() {
+    let mut hand = hand();
+    let (one, other) = (hand.block(1, 1, 0, &[], b"pay"), hand.block(1, 2, 0, &[], b"pay"));
+    let transaction = Transaction::new(Bytes::from_static(b"pay")).digest();
+    assert_eq!(hand.see(&Record::Made { transaction }), None);
+    let first = hand.commit(None, 0, &[&one]);
+    assert_eq!(hand.delivered(0, &first), None);
+    let unmarked = hand.commit(Some(&first), 0, &[&other]);
+    assert_eq!(hand.delivered(0, &unmarked), Some("duplicates"));
+    let mut hand = self::hand();
+    assert_eq!(hand.see(&Record::Made { transaction }), None);
+    let mut marked = first;
+    marked.commit.duplicate_marks = Bytes::from_static(&[1]);
+    marked.digest = marked.commit.digest();
+    assert_eq!(hand.delivered(0, &marked), Some("duplicates"));
+}

@@ -270,7 +270,7 @@ impl World {
         }
         if position == self.chain_length + 1 {
             self.chain_length = position;
-            self.workload.commit(sub_dag.transactions());
+            self.workload.commit(sub_dag);
             if let Some(chronicle) = &mut self.chronicle {
                 chronicle.commit(sub_dag);
             }

@@ -185,7 +185,7 @@ impl World {
 
     fn recover(&mut self, place: usize, store: &Store) -> Result<(Consensus, Vec<Effect>), RecoverError> {
         let node = &mut self.nodes[place];
-        let log = store.recovered(node.own, self.genesis.parameters().gc_depth, node.disk.guard);
+        let log = store.recovered(node.own, self.genesis.parameters(), node.disk.guard);
         let now = node.clock(self.genesis.timestamp(), self.now_ms);
         let signer = self.signers[place].clone();
         Consensus::recover(self.genesis.clone(), self.params.clone(), signer, log, now)

@@ -136,6 +136,8 @@ fn draw_parameters(nodes: usize, rng: &mut Rng) -> ProtocolParameters {
         // Small blocks and commits show how groups are cut.
         max_commit_transactions: if cuts { 40 } else { 10_000 },
         max_block_transactions: if cuts { 20 } else { 5_000 },
+        duplicate_window: Duration::from_millis([500, 5_000, 60_000][rng.place(3)]),
+        max_duplicate_entries: [60, 2_000, 500_000][rng.place(3)],
         ..ProtocolParameters::default()
     }
 }

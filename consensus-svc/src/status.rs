@@ -48,6 +48,7 @@ impl NodeView {
             executed_digest: wire::bytes32(executor.executed_digest.as_bytes()),
             state_root: executor.state_root.map(|root| wire::bytes32(root.as_bytes())).unwrap_or_default(),
             replay_from: executor.replay_from.get(),
+            first_sent: executor.first_sent.get(),
             sent_total: executor.sent_total,
             duplicates_total: executor.duplicates_total,
             epoch: self.genesis.committee().epoch().get(),

@@ -66,6 +66,8 @@ pub struct Status {
     pub state_root: String,
     /// First index that the newest handshake made this process send; 0 before it.
     pub replay_from: u64,
+    /// First commit that was really handed to the newest stream; 0 before the first.
+    pub first_sent: u64,
     /// Commits sent to the executor since the start.
     pub sent_total: u64,
     /// Of those, dropped by it as already executed.
@@ -108,6 +110,7 @@ impl From<GetStatusResponse> for Status {
             executed_digest: hex::encode(answer.executed_digest),
             state_root: hex::encode(answer.state_root),
             replay_from: answer.replay_from,
+            first_sent: answer.first_sent,
             sent_total: answer.sent_total,
             duplicates_total: answer.duplicates_total,
             epoch: answer.epoch,

@@ -27,6 +27,7 @@ impl Outlets {
     }
 
     pub(super) fn opened(&self) {
+        self.view.send_modify(|view| view.first_sent = CommitIndex::NONE);
         self.metrics.handshakes.increment();
     }
 
@@ -53,9 +54,15 @@ impl Outlets {
         self.tracker.executed_unseen(theirs.block_number);
     }
 
-    pub(super) fn sent(&self) {
+    /// A commit was handed to the open stream; the first one after [`Self::opened`] is kept.
+    pub(super) fn sent(&self, index: CommitIndex) {
         self.metrics.commits_sent.increment();
-        self.view.send_modify(|view| view.sent_total += 1);
+        self.view.send_modify(|view| {
+            view.sent_total += 1;
+            if view.first_sent == CommitIndex::NONE {
+                view.first_sent = index;
+            }
+        });
     }
 
     pub(super) fn duplicates(&self, count: u64) {

@@ -105,7 +105,7 @@ impl<S: CommitSource> Session<S> {
                 permit = self.stream.commits.reserve(), if sendable => match permit {
                     Ok(permit) => {
                         send(permit, &mut self.page, &mut self.window);
-                        Step::Sent
+                        Step::Sent(self.window.last_sent())
                     }
                     // The request side is gone; the answer side tells why.
                     Err(_) => last_word(&mut self.stream.answers, self.settings.call_timeout).await,
@@ -126,9 +126,9 @@ impl<S: CommitSource> Session<S> {
                 self.page.extend(page);
                 None
             }
-            Step::Sent => {
+            Step::Sent(index) => {
                 self.deadline.get_or_insert_with(|| Instant::now() + self.settings.acknowledge_timeout);
-                self.outlets.sent();
+                self.outlets.sent(index);
                 None
             }
             Step::Late => {
@@ -259,7 +259,7 @@ impl<S: CommitSource> Session<S> {
 enum Step {
     End(SessionEnd),
     Page(Page),
-    Sent,
+    Sent(CommitIndex),
     Late,
     Answer(Result<Option<ExecuteCommitsResponse>, Status>),
 }

@@ -31,6 +31,8 @@ pub struct ExecutorView {
     pub state_root: Option<StateRoot>,
     /// First index that the newest handshake made this process send; none before the first.
     pub replay_from: CommitIndex,
+    /// First commit that was really handed to the newest stream; none before the first.
+    pub first_sent: CommitIndex,
     /// Commits sent since this process started, resends included.
     pub sent_total: u64,
     /// Commits that the executor dropped as already executed since this process started.
@@ -46,6 +48,7 @@ impl ExecutorView {
             executed_digest,
             state_root: None,
             replay_from: CommitIndex::NONE,
+            first_sent: CommitIndex::NONE,
             sent_total: 0,
             duplicates_total: 0,
         }

@@ -103,6 +103,7 @@ async fn replay_and_live_are_one_stream_from_the_executors_last_plus_one() {
     assert_eq!(digest(&replayed[0]), fixture.source.digest_of(3));
     let view = fixture.until("the replay", |view| view.delivery == Delivery::Replaying).await;
     assert_eq!((view.replay_from, view.executed_index), (index(3), index(2)));
+    assert_eq!(view.first_sent, index(3));
     stream.acknowledge(&replayed[2]).await;
     fixture.until("going live", |view| view.delivery == Delivery::Live).await;
     fixture.source.grow(1);
@@ -118,8 +119,10 @@ async fn d02_an_executor_at_our_end_is_sent_nothing() {
     let mut stream = fixture.first_handshake(&mut executor, 3).await;
     let view = fixture.until("going live", |view| view.delivery == Delivery::Live).await;
     assert_eq!((view.sent_total, view.executed_index, view.replay_from), (0, index(3), index(4)));
+    assert_eq!(view.first_sent, index(0));
     fixture.source.grow(1);
     assert_eq!(stream.commit().await.index, 4);
+    fixture.until("the first one sent", |view| view.first_sent == index(4)).await;
 }
 
 #[tokio::test]

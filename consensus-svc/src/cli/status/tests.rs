@@ -8,6 +8,7 @@ fn sample() -> Status {
         executed_index: 7,
         executed_digest: vec![0xcd; 32].into(),
         replay_from: 8,
+        first_sent: 9,
         sent_total: 3,
         round: 12,
         role: NodeRole::Authority.into(),
@@ -30,6 +31,7 @@ fn json_has_the_keys_that_were_promised_in_their_order() {
         "executed_digest",
         "state_root",
         "replay_from",
+        "first_sent",
         "sent_total",
         "duplicates_total",
         "epoch",
@@ -44,6 +46,7 @@ fn json_has_the_keys_that_were_promised_in_their_order() {
     assert_eq!(value["commit_digest"], "ab".repeat(32));
     assert_eq!(value["role"], "authority");
     assert_eq!(value["replay_from"], 8);
+    assert_eq!(value["first_sent"], 9);
     assert_eq!(value["state_root"], "");
 }
 

@@ -227,7 +227,7 @@ impl World {
     /// an honest node's never is.
     pub(super) fn announce(&mut self, place: usize, block: &VerifiedBlock) -> Option<VerifiedBlock> {
         let honest = self.nodes[place].is_honest();
-        let admitted = match self.verifier.admit(block) {
+        let admitted = match self.verifier.admit(block, honest) {
             Ok(admitted) => admitted,
             Err(error) => {
                 if honest {

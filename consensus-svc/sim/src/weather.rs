@@ -171,9 +171,15 @@ impl Weather {
                 script.disks();
             }
             Self::Clocks => forecast.max_skew_ms = 500,
-            Self::ByzantineEquivocation => forecast.habits = Some(Habits::EQUIVOCATION),
-            Self::ByzantineWithholding => forecast.habits = Some(Habits::WITHHOLDING),
-            Self::ByzantineInvalid => forecast.habits = Some(Habits::INVALID),
+            Self::ByzantineEquivocation => {
+                (forecast.habits, forecast.profile) = (Some(Habits::EQUIVOCATION), script.any_links());
+            }
+            Self::ByzantineWithholding => {
+                (forecast.habits, forecast.profile) = (Some(Habits::WITHHOLDING), script.any_links());
+            }
+            Self::ByzantineInvalid => {
+                (forecast.habits, forecast.profile) = (Some(Habits::INVALID), script.any_links());
+            }
             Self::ByzantineClocks => {
                 (forecast.habits, forecast.max_skew_ms) = (Some(Habits::CLOCKS), 50);
             }
@@ -213,6 +219,15 @@ impl ScriptWriter<'_> {
             0 => Delay::Uniform { low: 5, high: 300 },
             1 => Delay::Bell { low: 5, high: 400 },
             _ => Delay::HeavyTail { low: 30, scale: 10, cap: 3_000 },
+        }
+    }
+
+    /// Calm, jittery or lossy links: liars gain most where honest nodes see things in different orders.
+    fn any_links(&mut self) -> Profile {
+        match self.rng.below(3) {
+            0 => Profile::calm(Delay::Uniform { low: 50, high: 100 }),
+            1 => Profile::calm(self.wide_delay()),
+            _ => self.lossy(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Duplicates: within the committed window a transaction is executed once, the first in commit order, and whoever recovers
 //! marks as those do who never stopped (protocol, Duplicates of transactions; T02).
 //!
-//! The window is computed here a second time, plainly: a list that is searched.
+//! The window is computed here a second time, forward over the whole chain and never rebuilt.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use consensus_core::{ProtocolParameters, Transaction, TransactionDigest};
 
@@ -16,6 +16,7 @@ pub(crate) struct Duplicates {
     max_entries: usize,
     chain: u64,
     commits: VecDeque<(u64, Vec<TransactionDigest>)>,
+    held: BTreeSet<TransactionDigest>,
 }
 
 impl Duplicates {
@@ -25,11 +26,8 @@ impl Duplicates {
             max_entries: usize::try_from(parameters.max_duplicate_entries).unwrap_or(usize::MAX),
             chain: 0,
             commits: VecDeque::new(),
+            held: BTreeSet::new(),
         }
-    }
-
-    fn entries(&self) -> usize {
-        self.commits.iter().map(|(_, digests)| digests.len()).sum()
     }
 }
 
@@ -44,10 +42,8 @@ impl Invariant for Duplicates {
             return Ok(());
         }
         self.chain += 1;
-        let mut held: std::collections::BTreeSet<TransactionDigest> =
-            self.commits.iter().flat_map(|(_, digests)| digests).copied().collect();
         let all = sub_dag.transactions().map(Transaction::digest);
-        let expected: Vec<_> = all.filter(|digest| held.insert(*digest)).collect();
+        let expected: Vec<_> = all.filter(|digest| self.held.insert(*digest)).collect();
         let found: Vec<_> = sub_dag.unmarked_transactions().map(Transaction::digest).collect();
         if found != expected {
             return Err(format!(
@@ -60,9 +56,11 @@ impl Invariant for Duplicates {
         let now_ms = sub_dag.commit.timestamp.as_millis();
         self.commits.push_back((now_ms, expected));
         while self.commits.front().is_some_and(|(at_ms, _)| at_ms + self.window_ms < now_ms)
-            || self.entries() > self.max_entries
+            || self.held.len() > self.max_entries
         {
-            self.commits.pop_front();
+            for digest in self.commits.pop_front().into_iter().flat_map(|(_, digests)| digests) {
+                self.held.remove(&digest);
+            }
         }
         Ok(())
     }

@@ -43,6 +43,19 @@ pub enum GuardError {
         #[source]
         source: io::Error,
     },
+    /// There is no guard beside a store that holds own blocks: it is made before the first of them, so it was lost.
+    #[error(
+        "the signing guard {} is missing, but the store holds own blocks up to epoch {} round {}, so it is not known up \
+         to which round this authority has signed; restore the guard file that belongs to this store, the newest one, \
+         or replace the authority's protocol key",
+        path.display(), own_last.0, own_last.1
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Newest own block of the store.
+        own_last: (Epoch, Round),
+    },
     /// Neither slot can be read: one torn write cannot do this.
     #[error(
         "the signing guard {} is damaged in both slots, so it is not known up to which round this authority has signed; \
@@ -87,14 +100,23 @@ struct Record {
 }
 
 impl Guard {
-    /// Opens the guard, or creates one that forbids nothing. Returns the pair that it holds, `None` if it was never
-    /// raised.
+    /// Opens the guard. Returns the pair that it holds, `None` if it was never raised. `own_last` is the newest own block
+    /// of the store: where there is none, a guard that is missing is created, and forbids nothing. A guard that is there
+    /// and was never raised is right beside any store, since a crash may come between the first own block and the first
+    /// raise.
     ///
     /// # Errors
-    /// [`GuardError::Damaged`], [`GuardError::Io`].
-    pub fn open(path: &Path) -> Result<(Self, Option<(Epoch, Round)>), GuardError> {
+    /// [`GuardError::Missing`], [`GuardError::Damaged`], [`GuardError::Io`]. A missing guard is still missing then, so
+    /// that the next start is refused as well.
+    pub fn open(
+        path: &Path,
+        own_last: Option<(Epoch, Round)>,
+    ) -> Result<(Self, Option<(Epoch, Round)>), GuardError> {
         let io = |source| GuardError::Io { path: path.to_owned(), source };
         if !path.try_exists().map_err(io)? {
+            if let Some(own_last) = own_last {
+                return Err(GuardError::Missing { path: path.to_owned(), own_last });
+            }
             file::write_atomic(path, &new_file(), FILE_MODE).map_err(io)?;
         }
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;

@@ -1,6 +1,6 @@
 //! One authority, put together: storage, machine, peers, intake, delivery, and the API around them.
 //!
-//! Order of the start: open the store (one process a store), read the guard, recover the machine, then listen, then run.
+//! Order of the start: open the store (one process a store), read it and the guard, recover the machine, then listen, then run.
 //! Nothing is sent or served before the machine has recovered. Every task is supervised: the first that fails takes the
 //! node down in order, and the process ends with 1.
 //!

@@ -15,7 +15,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn held(path: &Path) -> Option<(Epoch, Round)> {
-    Guard::open(path).unwrap().1
+    Guard::open(path, None).unwrap().1
 }
 
 /// Overwrites `length` bytes of a slot, as a write that was cut off would.
@@ -29,7 +29,7 @@ fn a_new_guard_forbids_nothing_and_then_holds_what_it_was_raised_to() {
     let (_folder, path) = folder();
     assert_eq!(held(&path), None);
     assert_eq!(held(&path), None, "also when it is opened again");
-    let (mut guard, _) = Guard::open(&path).unwrap();
+    let (mut guard, _) = Guard::open(&path, None).unwrap();
     for round in 1..=5 {
         raise(&mut guard, pair(0, round)).unwrap();
         assert_eq!(held(&path), Some(pair(0, round)));
@@ -39,9 +39,29 @@ fn a_new_guard_forbids_nothing_and_then_holds_what_it_was_raised_to() {
 }
 
 #[test]
+fn s06_a_guard_that_is_missing_beside_own_blocks_stops_every_start() {
+    let (_folder, path) = folder();
+    for _ in 0..2 {
+        let error = Guard::open(&path, Some(pair(0, 7))).unwrap_err();
+        assert!(matches!(&error, GuardError::Missing { own_last, .. } if *own_last == pair(0, 7)));
+        assert!(error.to_string().contains("restore the guard file"), "{error}");
+        assert!(!path.exists(), "a refused start must not leave a guard that the next one takes for good");
+    }
+}
+
+#[test]
+fn s06_a_crash_between_the_first_own_block_and_the_first_raise_leaves_a_guard_that_serves() {
+    let (_folder, path) = folder();
+    drop(Guard::open(&path, None).unwrap());
+    let (mut guard, held) = Guard::open(&path, Some(pair(0, 1))).unwrap();
+    assert_eq!(held, None);
+    raise(&mut guard, pair(0, 1)).unwrap();
+}
+
+#[test]
 fn it_never_goes_down() {
     let (_folder, path) = folder();
-    let (mut guard, _) = Guard::open(&path).unwrap();
+    let (mut guard, _) = Guard::open(&path, None).unwrap();
     raise(&mut guard, pair(1, 7)).unwrap();
     raise(&mut guard, pair(1, 7)).unwrap();
     for lower in [pair(1, 6), pair(0, 900)] {
@@ -55,13 +75,13 @@ fn it_never_goes_down() {
 fn s06_a_torn_write_leaves_the_pair_before() {
     for torn_bytes in [1, 8, 20, SLOT_BYTES] {
         let (_folder, path) = folder();
-        let (mut guard, _) = Guard::open(&path).unwrap();
+        let (mut guard, _) = Guard::open(&path, None).unwrap();
         raise(&mut guard, pair(0, 1)).unwrap();
         raise(&mut guard, pair(0, 2)).unwrap();
         let newest_slot = guard.newest.sequence % 2;
         drop(guard);
         tear(&path, newest_slot, torn_bytes);
-        let (mut guard, found) = Guard::open(&path).unwrap();
+        let (mut guard, found) = Guard::open(&path, None).unwrap();
         assert_eq!(found, Some(pair(0, 1)), "{torn_bytes}");
         raise(&mut guard, pair(0, 2)).unwrap();
         assert_eq!(held(&path), Some(pair(0, 2)));
@@ -71,10 +91,10 @@ fn s06_a_torn_write_leaves_the_pair_before() {
 #[test]
 fn s06_two_damaged_slots_stop_the_node() {
     let (_folder, path) = folder();
-    raise(&mut Guard::open(&path).unwrap().0, pair(0, 3)).unwrap();
+    raise(&mut Guard::open(&path, None).unwrap().0, pair(0, 3)).unwrap();
     tear(&path, 0, 9);
     tear(&path, 1, 9);
-    let error = Guard::open(&path).unwrap_err();
+    let error = Guard::open(&path, None).unwrap_err();
     assert!(matches!(&error, GuardError::Damaged { path: named } if *named == path));
     assert!(error.to_string().contains("keep it down"), "{error}");
 }
@@ -84,14 +104,14 @@ fn an_emptied_or_zeroed_file_is_damaged_and_not_new() {
     let (_folder, path) = folder();
     for bytes in [vec![], vec![0; SLOT_DISTANCE + SLOT_BYTES]] {
         std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(Guard::open(&path), Err(GuardError::Damaged { .. })));
+        assert!(matches!(Guard::open(&path, None), Err(GuardError::Damaged { .. })));
     }
 }
 
 #[test]
 fn a_failed_raise_is_the_last_one() {
     let (_folder, path) = folder();
-    let (mut guard, _) = Guard::open(&path).unwrap();
+    let (mut guard, _) = Guard::open(&path, None).unwrap();
     raise(&mut guard, pair(0, 1)).unwrap();
     // A handle that may not write stands for a disk that fails.
     guard.file = File::open(&path).unwrap();

@@ -48,8 +48,10 @@ impl Storage {
         let chain_id = config.genesis.chain_id();
         let log =
             CommitLog::open_observed(&config.store_path(), chain_id, &options, observe_groups(metrics))?;
-        let (mut guard, held) = Guard::open(&config.guard_path())?;
-        let stored = log.recover(config.own, config.genesis.parameters(), held)?;
+        let mut stored = log.recover(config.own, config.genesis.parameters(), None)?;
+        let newest = stored.own_last.as_ref().map(|own| (own.block().epoch, own.round()));
+        let (mut guard, held) = Guard::open(&config.guard_path(), newest)?;
+        stored.guard = held;
         let (blocks, commits) = (stored.blocks.len(), stored.commits.len());
         let own_last = stored.own_last.clone();
         let own_round = own_last.as_ref().map_or(Round::GENESIS, VerifiedBlock::round);

@@ -157,3 +157,24 @@ async fn s08_a_second_process_on_one_store_is_refused() {
     assert_eq!(second.ended().await.code(), Some(1));
     assert!(words.contains("is in use by process"), "{words}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s06_a_guard_that_was_lost_beside_own_blocks_keeps_the_node_down() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    process.submit(&["signed"], WaitFor::Committed).await.unwrap();
+    process.kill().await;
+    let guard = network.guard();
+    let kept = guard.with_extension("kept");
+    std::fs::rename(&guard, &kept).unwrap();
+    for _ in 0..2 {
+        let mut process = network.spawn(&executor.uri(), &[]);
+        assert_eq!(process.ended().await.code(), Some(1));
+        let words = process.last_words().await;
+        assert!(words.contains("is missing, but the store holds own blocks"), "{words}");
+        assert!(!guard.exists());
+    }
+    std::fs::rename(&kept, &guard).unwrap();
+    network.start(&executor.uri()).await;
+}

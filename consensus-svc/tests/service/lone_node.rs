@@ -77,6 +77,11 @@ impl LoneNetwork {
         *self.genesis.chain_id().as_bytes()
     }
 
+    /// The signing guard of the one authority.
+    pub(crate) fn guard(&self) -> PathBuf {
+        self.config.parent().unwrap().join("consensus-data/signing.guard")
+    }
+
     fn folder(&self) -> &Path {
         self.folder.path()
     }

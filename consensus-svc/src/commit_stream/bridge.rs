@@ -231,6 +231,7 @@ impl<S: CommitSource> Bridge<S> {
             earliest_index: self.source.earliest_index(),
             acknowledged: self.source.acknowledged(),
             digest_at_theirs: self.source.digest(theirs.block_number).await?,
+            epoch: self.genesis.committee().epoch(),
         };
         match handshake::compare(&ours, &theirs) {
             HandshakeDecision::Stop(reason) => Err(AttemptError::Stop(reason)),
@@ -337,16 +338,18 @@ impl<S: CommitSource> Bridge<S> {
     fn attempt_failed(&mut self, error: AttemptError) -> SessionEnd {
         let unavailable = match &error {
             AttemptError::Stop(reason) => return SessionEnd::Stop(reason.clone()),
-            AttemptError::Call(CallError::Refused { status, .. }) => match stream_error::judge(status) {
-                Verdict::Stop(reason) => return SessionEnd::Stop(reason),
-                Verdict::HandshakeAgain { expected } => {
-                    if let (Some(after), Some(expected)) = (&mut self.unasked_after, expected) {
-                        *after = CommitIndex::new(expected.get().saturating_sub(1));
+            AttemptError::Call(CallError::Refused { status, .. }) => {
+                match stream_error::judge(status, self.outlets.executed_index().next()) {
+                    Verdict::Stop(reason) => return SessionEnd::Stop(reason),
+                    Verdict::HandshakeAgain { expected } => {
+                        if let (Some(after), Some(expected)) = (&mut self.unasked_after, expected) {
+                            *after = CommitIndex::new(expected.get().saturating_sub(1));
+                        }
+                        false
                     }
-                    false
+                    Verdict::Reconnect => true,
                 }
-                Verdict::Reconnect => true,
-            },
+            }
             AttemptError::Call(CallError::Connect(_) | CallError::TimedOut { .. })
             | AttemptError::NotReady => true,
             AttemptError::Call(CallError::Malformed { .. }) | AttemptError::Log(_) => false,

@@ -8,6 +8,7 @@
 //! | N > L | stop: our store lost its end (X04) |
 //! | N + 1 < earliest commit held | stop: nothing to replay from (X03) |
 //! | digests at N differ | stop: fork (X06) |
+//! | the executor's epoch is above ours, or below | stop: the commits are not of its epoch |
 //! | else | resume after N; an alarm if N is below what was acknowledged before (X03) |
 
 use consensus_core::{ChainId, CommitDigest, CommitIndex, Committee, Epoch, StateRoot};
@@ -28,6 +29,8 @@ pub struct OurPosition {
     pub acknowledged: CommitIndex,
     /// Our digest at the executor's index; zero at none, `None` where we hold no such commit.
     pub digest_at_theirs: Option<CommitDigest>,
+    /// The epoch of every commit to be sent.
+    pub epoch: Epoch,
 }
 
 /// What a ready executor says.
@@ -75,6 +78,13 @@ pub fn compare(ours: &OurPosition, theirs: &ExecutorPosition) -> HandshakeDecisi
     match ours.digest_at_theirs {
         Some(digest) if digest != theirs.commit_digest => {
             HandshakeDecision::Stop(StopReason::Fork { index: n, ours: digest, theirs: theirs.commit_digest })
+        }
+        // Last, so that whatever puts our own store in doubt is found first.
+        _ if theirs.epoch > ours.epoch => {
+            HandshakeDecision::Stop(StopReason::EpochAhead { executor: theirs.epoch, ours: ours.epoch })
+        }
+        _ if theirs.epoch < ours.epoch => {
+            HandshakeDecision::Stop(StopReason::EpochBehind { executor: theirs.epoch, ours: ours.epoch })
         }
         _ => HandshakeDecision::Resume {
             after: n,
@@ -132,6 +142,7 @@ mod tests {
             earliest_index: index(5),
             acknowledged: index(8),
             digest_at_theirs: Some(DIGEST),
+            epoch: Epoch::GENESIS,
         }
     }
 
@@ -201,6 +212,22 @@ mod tests {
         let zero = ExecutorPosition { commit_digest: CommitDigest::ZERO, ..at(0) };
         assert_eq!(compare(&fresh, &zero), resume(0, None));
         assert!(matches!(compare(&fresh, &at(0)), HandshakeDecision::Stop(StopReason::Fork { .. })));
+    }
+
+    #[test]
+    fn an_executor_in_another_epoch_than_the_commits_stops_delivery_by_name() {
+        let ours = OurPosition { epoch: Epoch::new(1), ..ours() };
+        let in_epoch = |epoch| compare(&ours, &ExecutorPosition { epoch: Epoch::new(epoch), ..at(9) });
+        assert_eq!(in_epoch(1), resume(9, None));
+        let HandshakeDecision::Stop(ahead) = in_epoch(2) else { panic!("must stop") };
+        let HandshakeDecision::Stop(behind) = in_epoch(0) else { panic!("must stop") };
+        assert_eq!((ahead.name(), behind.name()), ("EPOCH_AHEAD", "WRONG_EPOCH"));
+        assert!(!ahead.halts_core() && !behind.halts_core());
+        let lost = compare(&ours, &ExecutorPosition { epoch: Epoch::new(2), ..at(11) });
+        assert!(
+            matches!(lost, HandshakeDecision::Stop(StopReason::ExecutorAhead { .. })),
+            "what halts comes first"
+        );
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Outlets {
         self.view.send_modify(|view| view.replay_from = index);
     }
 
+    /// Newest commit known to be executed.
+    pub(super) fn executed_index(&self) -> CommitIndex {
+        self.view.borrow().executed_index
+    }
+
     /// The executor's own answer is what is executed, also where it is lower than what was known.
     pub(super) fn handshaken(&self, theirs: &ExecutorPosition) {
         self.view.send_modify(|view| {

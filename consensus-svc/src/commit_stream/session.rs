@@ -200,7 +200,7 @@ impl<S: CommitSource> Session<S> {
     }
 
     fn judge(&self, status: &Status) -> SessionEnd {
-        match stream_error::judge(status) {
+        match stream_error::judge(status, self.window.executed().next()) {
             Verdict::HandshakeAgain { expected } => {
                 tracing::warn!(
                     expected_index = as_i64(expected.map_or(0, CommitIndex::get)),

@@ -1,6 +1,6 @@
 //! Why delivery to the executor ends for this process life.
 
-use consensus_core::{CommitDigest, CommitIndex};
+use consensus_core::{CommitDigest, CommitIndex, Epoch};
 use metanode_proto::reason;
 
 /// What was found, and what mends it. None of these is retried: each needs a person.
@@ -81,11 +81,35 @@ pub enum StopReason {
         /// The incarnation in force, as the executor tells it; empty where it does not.
         incarnation: String,
     },
-    /// The executor refused for a reason that trying again does not mend.
-    #[error("executor refused with {reason}: {message}; mend what it names, then restart")]
+    /// The executor is in an epoch that this node has not come to.
+    #[error(
+        "executor is in epoch {executor}, this node in {ours}: point `executor.endpoint` at the executor of this \
+         authority, or restore the newest store of this node, then restart"
+    )]
+    EpochAhead {
+        /// The executor's epoch.
+        executor: Epoch,
+        /// Our epoch, that of every commit to be sent.
+        ours: Epoch,
+    },
+    /// The executor is in an epoch before that of the commits to be sent.
+    #[error(
+        "executor is in epoch {executor}, the commits of this node are of epoch {ours}: bring the executor to epoch \
+         {ours}, then restart"
+    )]
+    EpochBehind {
+        /// The executor's epoch.
+        executor: Epoch,
+        /// Our epoch, that of every commit to be sent.
+        ours: Epoch,
+    },
+    /// The executor refused for a reason that trying again does not mend (X10).
+    #[error("executor refused at commit {index} with {reason}: {message}; mend what it names, then restart")]
     Refused {
-        /// The stable reason.
-        reason: &'static str,
+        /// The commit that it names, else the first that it has not acknowledged.
+        index: CommitIndex,
+        /// The stable reason, or the code where the executor gives none.
+        reason: String,
         /// The executor's words.
         message: String,
     },
@@ -96,13 +120,13 @@ impl StopReason {
     pub fn halts_core(&self) -> bool {
         match self {
             Self::ExecutorAhead { .. } | Self::Fork { .. } => true,
-            Self::Refused { reason, .. } => *reason == reason::COMMIT_FORK,
+            Self::Refused { reason, .. } => reason == reason::COMMIT_FORK,
             _ => false,
         }
     }
 
     /// Short name for logs and tests.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::WrongChain { .. } => "WRONG_CHAIN",
             Self::WrongCommittee { .. } => "WRONG_COMMITTEE",
@@ -111,6 +135,8 @@ impl StopReason {
             Self::AcknowledgedUnsent { .. } => "ACKNOWLEDGED_UNSENT",
             Self::Pruned { .. } => "COMMIT_PRUNED",
             Self::Fenced { .. } => "FENCED",
+            Self::EpochAhead { .. } => "EPOCH_AHEAD",
+            Self::EpochBehind { .. } => reason::WRONG_EPOCH,
             Self::Refused { reason, .. } => reason,
         }
     }

@@ -21,9 +21,11 @@ pub(crate) enum Verdict {
     Stop(StopReason),
 }
 
-/// Judges an error of any call to the executor.
-pub(crate) fn judge(error: &Status) -> Verdict {
-    let Some(found) = status::reason_of(error) else { return judge_by_code(error) };
+/// Judges an error of any call to the executor. `next` is the first commit that it has not acknowledged.
+pub(crate) fn judge(error: &Status, next: CommitIndex) -> Verdict {
+    let Some(found) = status::reason_of(error) else {
+        return judge_by_code(error, None, next);
+    };
     match found.as_str() {
         reason::COMMIT_GAP => Verdict::HandshakeAgain {
             expected: number(error, "expected_index").filter(|index| *index > 0).map(CommitIndex::new),
@@ -31,24 +33,37 @@ pub(crate) fn judge(error: &Status) -> Verdict {
         reason::FENCED => Verdict::Stop(StopReason::Fenced {
             incarnation: status::metadata_of(error, "incarnation").unwrap_or_default(),
         }),
-        reason::COMMIT_FORK => refused(reason::COMMIT_FORK, error),
-        reason::WRONG_CHAIN => refused(reason::WRONG_CHAIN, error),
-        reason::WRONG_AUTHORITY => refused(reason::WRONG_AUTHORITY, error),
-        reason::MALFORMED_COMMIT => refused(reason::MALFORMED_COMMIT, error),
-        _ => Verdict::Reconnect,
+        reason::NOT_READY | reason::DRAINING => Verdict::Reconnect,
+        reason::COMMIT_FORK
+        | reason::WRONG_CHAIN
+        | reason::WRONG_AUTHORITY
+        | reason::WRONG_EPOCH
+        | reason::MALFORMED_COMMIT
+        | reason::MALFORMED_STREAM => refused(&found, error, next),
+        _ => judge_by_code(error, Some(&found), next),
     }
 }
 
-/// A service that does not know the call never will.
-fn judge_by_code(error: &Status) -> Verdict {
-    match error.code() {
-        Code::Unimplemented => refused("UNIMPLEMENTED", error),
-        _ => Verdict::Reconnect,
-    }
+/// A code that says that the same call will be refused the same way again ends delivery; any other is tried again.
+fn judge_by_code(error: &Status, found: Option<&str>, next: CommitIndex) -> Verdict {
+    let code = match error.code() {
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::DataLoss => "DATA_LOSS",
+        _ => return Verdict::Reconnect,
+    };
+    refused(found.unwrap_or(code), error, next)
 }
 
-fn refused(reason: &'static str, error: &Status) -> Verdict {
-    Verdict::Stop(StopReason::Refused { reason, message: error.message().chars().take(500).collect() })
+fn refused(reason: &str, error: &Status, next: CommitIndex) -> Verdict {
+    Verdict::Stop(StopReason::Refused {
+        index: number(error, "index").map_or(next, CommitIndex::new),
+        reason: reason.chars().take(100).collect(),
+        message: error.message().chars().take(500).collect(),
+    })
 }
 
 fn number(error: &Status, key: &str) -> Option<u64> {
@@ -68,6 +83,12 @@ mod tests {
         )
     }
 
+    const NEXT: CommitIndex = CommitIndex::new(5);
+
+    fn judge(error: &Status) -> Verdict {
+        super::judge(error, NEXT)
+    }
+
     #[test]
     fn d08_a_gap_asks_for_the_position_again() {
         let verdict = judge(&error(Code::FailedPrecondition, reason::COMMIT_GAP));
@@ -82,9 +103,14 @@ mod tests {
 
     #[test]
     fn contradictions_stop_delivery_by_their_name() {
-        for name in
-            [reason::COMMIT_FORK, reason::WRONG_CHAIN, reason::WRONG_AUTHORITY, reason::MALFORMED_COMMIT]
-        {
+        for name in [
+            reason::COMMIT_FORK,
+            reason::WRONG_CHAIN,
+            reason::WRONG_AUTHORITY,
+            reason::WRONG_EPOCH,
+            reason::MALFORMED_COMMIT,
+            reason::MALFORMED_STREAM,
+        ] {
             let Verdict::Stop(stop) = judge(&error(Code::FailedPrecondition, name)) else {
                 panic!("{name} must stop")
             };
@@ -94,7 +120,39 @@ mod tests {
     }
 
     #[test]
+    fn x10_a_refusal_that_would_come_again_stops_delivery_at_its_commit() {
+        let stopped = |index, reason: &str, message: &str| {
+            let (reason, message) = (reason.to_owned(), message.to_owned());
+            Verdict::Stop(StopReason::Refused { index: CommitIndex::new(index), reason, message })
+        };
+        for (code, name) in [
+            (Code::FailedPrecondition, "FAILED_PRECONDITION"),
+            (Code::InvalidArgument, "INVALID_ARGUMENT"),
+            (Code::PermissionDenied, "PERMISSION_DENIED"),
+            (Code::Unimplemented, "UNIMPLEMENTED"),
+            (Code::OutOfRange, "OUT_OF_RANGE"),
+            (Code::DataLoss, "DATA_LOSS"),
+        ] {
+            let named = status::reason(code, "A_LATER_ONE", "words", &[("index", &9_u64)]);
+            assert_eq!(judge(&named), stopped(9, "A_LATER_ONE", "words"));
+            assert_eq!(judge(&Status::new(code, "words")), stopped(5, name, "words"));
+        }
+    }
+
+    #[test]
     fn everything_else_is_tried_again() {
+        for code in [
+            Code::ResourceExhausted,
+            Code::Unavailable,
+            Code::DeadlineExceeded,
+            Code::Cancelled,
+            Code::Aborted,
+            Code::Internal,
+            Code::Unknown,
+        ] {
+            assert_eq!(judge(&error(code, "A_LATER_ONE")), Verdict::Reconnect);
+            assert_eq!(judge(&Status::new(code, "words")), Verdict::Reconnect);
+        }
         assert_eq!(judge(&error(Code::Unavailable, reason::NOT_READY)), Verdict::Reconnect);
         assert_eq!(judge(&error(Code::Unavailable, reason::DRAINING)), Verdict::Reconnect);
         assert_eq!(judge(&Status::unavailable("transport")), Verdict::Reconnect);

@@ -189,6 +189,36 @@ async fn d12_a_fenced_process_stops_streaming_for_good() {
 }
 
 #[tokio::test]
+async fn x10_a_refused_commit_stops_delivery_there_with_the_executors_error() {
+    let mut executor = Executor::start().await;
+    let mut fixture = Fixture::start(MemorySource::with(5), settings(&executor.uri())).await;
+    let mut stream = fixture.first_handshake(&mut executor, 0).await;
+    let commits = stream.commits(1..=5).await;
+    stream.acknowledge(&commits[1]).await;
+    fixture.until("the acknowledgement", |view| view.executed_index == index(2)).await;
+    stream.fail(tonic::Status::failed_precondition("no such call in this version")).await;
+    let refused = StopReason::Refused {
+        index: index(3),
+        reason: "FAILED_PRECONDITION".to_owned(),
+        message: "no such call in this version".to_owned(),
+    };
+    assert_eq!(fixture.stopped().await, refused);
+    assert!(!fixture.halt.is_cancelled(), "consensus goes on");
+    assert!(executor.is_silent());
+}
+
+#[tokio::test]
+async fn an_executor_in_a_later_epoch_is_left_alone() {
+    let mut executor = Executor::start().await;
+    let mut fixture = Fixture::start(MemorySource::with(1), settings(&executor.uri())).await;
+    executor.answer_committee(fixture.genesis.committee()).await;
+    let mut later = fixture.at(1);
+    later.epoch = 1;
+    executor.answer_position(later).await;
+    assert_eq!(fixture.stopped().await.name(), "EPOCH_AHEAD");
+}
+
+#[tokio::test]
 async fn x01_an_executor_that_comes_late_is_waited_for() {
     let executor = Executor::start().await;
     let address = executor.address.to_string();

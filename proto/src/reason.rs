@@ -25,6 +25,8 @@ pub const COMMIT_FORK: &str = "COMMIT_FORK";
 pub const MALFORMED_COMMIT: &str = "MALFORMED_COMMIT";
 /// A stream broke the order of its messages.
 pub const MALFORMED_STREAM: &str = "MALFORMED_STREAM";
+/// The first message of a stream did not come in time; open again.
+pub const OPENING_TIMEOUT: &str = "OPENING_TIMEOUT";
 /// A newer stream or process has taken over.
 pub const FENCED: &str = "FENCED";
 /// The service has not loaded its state yet; comes with `RetryInfo`.
@@ -43,5 +45,7 @@ pub const UNKNOWN_EPOCH: &str = "UNKNOWN_EPOCH";
 pub const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
 /// The store failed; the service stops.
 pub const STORAGE_FAILED: &str = "STORAGE_FAILED";
+/// The caller has as many calls under way as it may; comes with `RetryInfo`.
+pub const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
 /// The call is part of the contract and is not served by this version.
 pub const NOT_SERVED_YET: &str = "NOT_SERVED_YET";

@@ -6,7 +6,7 @@
 
 pub mod embedded;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use metanode_shell::durable::{OpenError, ReadError, WriteError};
@@ -219,6 +219,15 @@ pub enum BackendError {
         last: u64,
         /// Incarnation recorded there.
         incarnation: Incarnation,
+    },
+    /// It did not answer in time. What it was asked may or may not be durable; nothing of it was acknowledged.
+    #[error(
+        "the executor did not answer within {} ms (backend.execute_timeout_ms); it, or its disk, hangs",
+        limit.as_millis()
+    )]
+    Late {
+        /// The time that it had.
+        limit: Duration,
     },
     /// The executor has ended; its own error tells why.
     #[error("the executor has ended")]

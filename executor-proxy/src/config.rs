@@ -17,11 +17,15 @@
 //!
 //! [backend]
 //! kind = "embedded"
+//! execute_timeout_ms = 30000
 //! ```
 //!
 //! Each key can be replaced by an environment variable: `METANODE_EXECUTOR_LISTEN`, `METANODE_EXECUTOR_WINDOW__COMMITS`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use metanode_shell::config::{self, ConfigError, Problems};
 use metanode_telemetry::LogFormat;
@@ -65,10 +69,11 @@ struct WindowSection {
     bytes: u64,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BackendSection {
     kind: BackendKind,
+    execute_timeout_ms: u64,
 }
 
 /// Which executor stands behind the proxy.
@@ -89,6 +94,12 @@ impl Default for LogSection {
 impl Default for WindowSection {
     fn default() -> Self {
         Self { commits: 256, bytes: 32 << 20 }
+    }
+}
+
+impl Default for BackendSection {
+    fn default() -> Self {
+        Self { kind: BackendKind::Embedded, execute_timeout_ms: 30_000 }
     }
 }
 
@@ -120,6 +131,10 @@ pub struct Config {
     pub window_bytes: u64,
     /// Which executor stands behind the proxy. Default `embedded`.
     pub backend: BackendKind,
+    /// Time that the executor has for the oldest commit in flight, or for any other request, before the service stops with
+    /// exit code 1. Key `backend.execute_timeout_ms`, default 30000, 1000 to 600000. Short: a slow disk ends the
+    /// service. Long: an executor that hangs is restarted late.
+    pub execute_timeout: Duration,
 }
 
 impl Config {
@@ -170,6 +185,12 @@ impl Config {
             "window.bytes",
             format!("is {bytes}, allowed are 65536 to 1073741824"),
         );
+        let execute_timeout_ms = file.backend.execute_timeout_ms;
+        problems.check(
+            (1000..=600_000).contains(&execute_timeout_ms),
+            "backend.execute_timeout_ms",
+            format!("is {execute_timeout_ms}, allowed are 1000 to 600000"),
+        );
         Some(Self {
             data_dir: folder.join(file.data_dir),
             network: network?,
@@ -181,6 +202,7 @@ impl Config {
             window_commits: commits,
             window_bytes: bytes,
             backend: file.backend.kind,
+            execute_timeout: Duration::from_millis(execute_timeout_ms),
         })
     }
 }

@@ -4,12 +4,12 @@
 //! A commit is read from its stream only when there is room for its acknowledgement, so a client that does not read
 //! holds up its own stream and nothing else. The window of the sequencer bounds what is taken and not yet durable.
 
+mod in_flight;
 mod judge;
 mod stream;
 
-use std::time::Instant;
+use std::time::Duration;
 
-use futures::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use metanode_telemetry::{metrics::ExecutorMetrics, names::TARGET_STARTUP};
 use sequencer_core::{
     Boundary, Digest, ExecutedOutOfOrder, Opening, Params, ParamsError, Position, Recovered, Refusal,
@@ -27,8 +27,9 @@ use crate::{
     trace::int,
     wire,
 };
+use in_flight::{InFlight, Taken, bounded};
+use stream::Stream;
 pub use stream::{Inbound, Outbound};
-use stream::{Permit, Stream};
 
 /// Where the executor stands, as reads are answered. One value, so its fields belong to one durable state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub struct Settings {
     pub standing: watch::Sender<Standing>,
     /// Instruments.
     pub metrics: ExecutorMetrics,
+    /// Time that the executor has for the oldest commit in flight, and for any other request.
+    pub execute_timeout: Duration,
     /// Ends the driver.
     pub shutdown: CancellationToken,
 }
@@ -123,18 +126,11 @@ struct Driver<E> {
     executor: E,
     sequencer: Sequencer,
     stream: Option<Stream>,
-    in_flight: FuturesOrdered<BoxFuture<'static, (Result<Executed, BackendError>, InFlight)>>,
+    in_flight: InFlight,
+    execute_timeout: Duration,
     requests: mpsc::Receiver<Request>,
     standing: watch::Sender<Standing>,
     metrics: ExecutorMetrics,
-}
-
-/// What is known of a commit while it is executed.
-struct InFlight {
-    acknowledgement: Permit,
-    taken: Instant,
-    /// Transactions that are not marked as duplicates.
-    transactions: u64,
 }
 
 impl<E: Executor> Driver<E> {
@@ -150,7 +146,7 @@ impl<E: Executor> Driver<E> {
         };
         let sequencer = Sequencer::recover(&settings.params, recovered)?;
         let Loaded { executed, state_root, epoch, .. } = loaded;
-        let Settings { requests, standing, metrics, .. } = settings;
+        let Settings { requests, standing, metrics, execute_timeout, .. } = settings;
         standing.send_replace(Standing { ready: true, executed, state_root, epoch });
         metrics.executed_index.set(executed.index);
         tracing::info!(
@@ -166,7 +162,8 @@ impl<E: Executor> Driver<E> {
             executor,
             sequencer,
             stream: None,
-            in_flight: FuturesOrdered::new(),
+            in_flight: InFlight::new(execute_timeout),
+            execute_timeout,
             requests,
             standing,
             metrics,
@@ -179,8 +176,8 @@ impl<E: Executor> Driver<E> {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                Some((outcome, commit)) = self.in_flight.next() => {
-                    self.executed(outcome?, commit)?;
+                Some(outcome) = self.in_flight.next() => {
+                    self.executed(outcome?)?;
                     self.retry_parked().await?;
                 }
                 Some(request) = self.requests.recv() => self.request(request).await?,
@@ -217,7 +214,7 @@ impl<E: Executor> Driver<E> {
     }
 
     /// A commit is durable: the cursor moves, reads see it, then it is acknowledged.
-    fn executed(&mut self, executed: Executed, commit: InFlight) -> Result<(), DriverError> {
+    fn executed(&mut self, (executed, commit): (Executed, Taken)) -> Result<(), DriverError> {
         self.sequencer.executed_one(executed.position)?;
         self.standing.send_modify(|standing| {
             standing.executed = executed.position;
@@ -228,7 +225,7 @@ impl<E: Executor> Driver<E> {
         self.metrics.commits_executed.increment();
         self.metrics.transactions_rejected.add(rejected);
         self.metrics.transactions_executed.add(commit.transactions.saturating_sub(rejected));
-        self.metrics.execution_duration.record(commit.taken.elapsed());
+        self.metrics.execution_duration.record(commit.since.elapsed());
         tracing::debug!(
             commit_index = int(executed.position.index),
             rejected = int(rejected),
@@ -239,8 +236,8 @@ impl<E: Executor> Driver<E> {
     }
 
     async fn finish_in_flight(&mut self) -> Result<(), DriverError> {
-        while let Some((outcome, commit)) = self.in_flight.next().await {
-            self.executed(outcome?, commit)?;
+        while let Some(outcome) = self.in_flight.next().await {
+            self.executed(outcome?)?;
         }
         Ok(())
     }
@@ -257,7 +254,7 @@ impl<E: Executor> Driver<E> {
         if !self.sequencer.needs_stored(index) {
             return Ok(None);
         }
-        Ok(self.executor.executed(index).await?)
+        Ok(bounded(self.execute_timeout, self.executor.executed(index)).await?)
     }
 
     fn end_stream(&mut self, last_word: Status) {

@@ -69,6 +69,13 @@ pub fn malformed_stream(problem: impl std::fmt::Display) -> Status {
     status::reason(Code::InvalidArgument, reason::MALFORMED_STREAM, problem.to_string(), &[])
 }
 
+/// A stream without a first message in time. Opening again helps.
+#[must_use]
+pub fn no_opening(deadline: Duration) -> Status {
+    let message = format!("no opening within {} s", deadline.as_secs());
+    status::reason(Code::DeadlineExceeded, reason::OPENING_TIMEOUT, message, &[])
+}
+
 /// A field of a request that is no stream.
 #[must_use]
 pub fn invalid_field(malformed: &Malformed) -> Status {

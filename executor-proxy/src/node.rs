@@ -113,6 +113,7 @@ impl Node {
             requests: waiting,
             standing,
             metrics,
+            execute_timeout: config.execute_timeout,
             shutdown: shutdown.clone(),
         };
         supervisor.spawn("driver", driver::run(settings, backend));

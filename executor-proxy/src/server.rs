@@ -140,6 +140,30 @@ impl Service {
     }
 }
 
+/// Waits for the driver to have room for an opening. False if the client has gone or the driver has ended.
+///
+/// The driver may wait for a slow disk, and a client that waits for it tries again: what nobody waits for any more must not
+/// pile up here. A connection that is silently dead is found by keepalive.
+async fn hand_over(
+    requests: &mpsc::Sender<driver::Request>,
+    opening: Opening,
+    inbound: mpsc::Receiver<Inbound>,
+    outbound: Outbound,
+) -> bool {
+    let room = tokio::select! {
+        room = requests.reserve() => room,
+        () = outbound.closed() => return false,
+    };
+    match room {
+        Ok(room) => room.send(driver::Request::Open { opening, inbound, outbound }),
+        Err(_) => {
+            let _ = outbound.try_send(Err(error::draining()));
+            return false;
+        }
+    }
+    true
+}
+
 /// The receiving end of one stream.
 struct Reader {
     messages: Streaming<ExecuteCommitsRequest>,
@@ -149,9 +173,9 @@ struct Reader {
 impl Reader {
     /// The first message.
     async fn opening(&mut self) -> Result<Opening, Status> {
-        let first = timeout(OPENING_DEADLINE, self.messages.message()).await.map_err(|_| {
-            Status::deadline_exceeded(format!("no opening within {} s", OPENING_DEADLINE.as_secs()))
-        })?;
+        let first = timeout(OPENING_DEADLINE, self.messages.message())
+            .await
+            .map_err(|_| error::no_opening(OPENING_DEADLINE))?;
         match first?.and_then(|request| request.message) {
             Some(Message::Opening(opening)) => wire::opening(&opening).map_err(error::malformed_stream),
             Some(Message::Commit(_)) => Err(error::malformed_stream("a commit came before the opening")),
@@ -162,12 +186,9 @@ impl Reader {
     /// Hands the stream to the driver, then decodes commits for it until either side ends.
     async fn feed(mut self, opening: Opening, requests: mpsc::Sender<driver::Request>, outbound: Outbound) {
         let (decoded, inbound) = mpsc::channel(DECODED_COMMITS);
-        let refused = outbound.clone();
-        if requests.send(driver::Request::Open { opening, inbound, outbound }).await.is_err() {
-            let _ = refused.try_send(Err(error::draining()));
+        if !hand_over(&requests, opening, inbound, outbound).await {
             return;
         }
-        drop(refused);
         loop {
             let next = tokio::select! {
                 next = self.next() => next,
@@ -204,3 +225,6 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,5 +14,7 @@ mod malformed;
 mod restart;
 #[path = "service/scripted.rs"]
 mod scripted;
+#[path = "service/slow.rs"]
+mod slow;
 #[path = "service/startup.rs"]
 mod startup;

@@ -1,13 +1,12 @@
 //! Openings, commits and epochs: what the sequencer decides of them, done.
 
-use std::time::Instant;
-
 use metanode_telemetry::names::TARGET_STARTUP;
 use sequencer_core::{Boundary, Decision, EpochStep, Header, Opening, Refusal};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Driver, DriverError, InFlight, Inbound, Outbound,
+    Driver, DriverError, Inbound, Outbound,
+    in_flight::{Taken, bounded},
     stream::{Permit, Stream},
 };
 use crate::{
@@ -26,6 +25,12 @@ impl<E: Executor> Driver<E> {
         outbound: Outbound,
     ) -> Result<(), DriverError> {
         let stored = self.stored(opening.after.index).await?.map(|executed| executed.position.digest);
+        if outbound.is_closed() {
+            // It waited here longer than its client did. To issue a number and end the open stream for it would fence the
+            // client that tried again.
+            tracing::debug!(target: TARGET_STARTUP, "[EXECUTOR-REQ] opening dropped, its client has gone");
+            return Ok(());
+        }
         let opened = match self.sequencer.open(&opening, stored) {
             Ok(opened) => opened,
             Err(refusal) => {
@@ -47,7 +52,7 @@ impl<E: Executor> Driver<E> {
         }
         self.finish_in_flight().await?;
         if let Some(lease) = opened.persist {
-            self.executor.record_lease(lease).await?;
+            bounded(self.execute_timeout, self.executor.record_lease(lease)).await?;
         }
         let block_number = self.sequencer.executed().index;
         tracing::info!(
@@ -75,7 +80,8 @@ impl<E: Executor> Driver<E> {
             Ok(EpochStep::InForce) => {}
             Ok(EpochStep::Advance) => {
                 let epoch = boundary.new_epoch;
-                self.executor.record_epoch(EpochRecord { epoch, committee_digest }).await?;
+                let record = EpochRecord { epoch, committee_digest };
+                bounded(self.execute_timeout, self.executor.record_epoch(record)).await?;
                 self.sequencer.epoch_advanced(epoch);
                 self.standing.send_modify(|standing| standing.epoch = epoch);
                 tracing::info!(
@@ -136,10 +142,10 @@ impl<E: Executor> Driver<E> {
     async fn execute(&mut self, commit: Commit, acknowledgement: Permit) -> Result<(), DriverError> {
         let transactions = commit.transactions.iter().filter(|transaction| !transaction.duplicate).count();
         let transactions = u64::try_from(transactions).unwrap_or(u64::MAX);
-        let taken = Instant::now();
-        let pending = self.executor.execute(self.sequencer.incarnation(), commit).await?;
-        let in_flight = InFlight { acknowledgement, taken, transactions };
-        self.in_flight.push_back(Box::pin(async move { (pending.await, in_flight) }));
+        let taken = Taken { acknowledgement, since: Instant::now(), transactions };
+        let taking = self.executor.execute(self.sequencer.incarnation(), commit);
+        let pending = bounded(self.execute_timeout, taking).await?;
+        self.in_flight.push(pending, taken);
         Ok(())
     }
 
@@ -158,7 +164,7 @@ impl<E: Executor> Driver<E> {
         );
         let known = match before {
             Some(executed) => Some(executed),
-            None => self.executor.executed(index).await?,
+            None => bounded(self.execute_timeout, self.executor.executed(index)).await?,
         };
         match known {
             Some(executed) => drop(acknowledgement.send(Ok(wire::acknowledgement(executed, true)))),

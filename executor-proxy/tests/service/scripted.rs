@@ -14,10 +14,10 @@ use tonic::Code;
 
 use crate::harness::{Proxy, assert_error, commit, write_files};
 
-type Answer = oneshot::Sender<Result<Executed, BackendError>>;
+pub(crate) type Answer = oneshot::Sender<Result<Executed, BackendError>>;
 
 /// Loads at once, at genesis; hands each commit to the test.
-struct Scripted(mpsc::Sender<(u64, Answer)>);
+pub(crate) struct Scripted(pub(crate) mpsc::Sender<(u64, Answer)>);
 
 impl Backend for Scripted {
     type Executor = Self;
@@ -63,7 +63,7 @@ impl Executor for Scripted {
     }
 }
 
-fn executed(index: u64) -> Executed {
+pub(crate) fn executed(index: u64) -> Executed {
     let digest = sequencer_core::Digest::from_slice(&crate::harness::digest(index)).unwrap();
     Executed { position: Position { index, digest }, state_root: None, rejected: Vec::new() }
 }

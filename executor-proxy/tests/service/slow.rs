@@ -1,0 +1,171 @@
+//! A slow or hanging executor, seen by the driver alone: no sockets, so that time can be paused.
+
+use std::time::Duration;
+
+use executor_proxy::{
+    backend::{BackendError, Commit},
+    driver::{self, DriverError, Inbound, Outbound, Request, Settings, Standing},
+};
+use metanode_proto::{
+    executor::v1::{ExecuteCommitsResponse, execute_commits_response::Message},
+    reason,
+};
+use metanode_telemetry::{Telemetry, metrics::ExecutorMetrics};
+use sequencer_core::{Authority, ChainId, Digest, Opening, Params, Position};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use crate::{
+    harness::{AUTHORITY, CHAIN, assert_error, digest, write_files},
+    scripted::{Answer, Scripted, executed},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Driver {
+    requests: mpsc::Sender<Request>,
+    standing: watch::Receiver<Standing>,
+    commits: mpsc::Receiver<(u64, Answer)>,
+    running: JoinHandle<Result<(), DriverError>>,
+}
+
+impl Driver {
+    /// Starts with requests that wait for it already.
+    fn start(waiting: Vec<Request>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = write_files(folder.path());
+        let (requests, queue) = mpsc::channel(32);
+        for request in waiting {
+            requests.try_send(request).unwrap();
+        }
+        let (told, standing) = watch::channel(Standing::LOADING);
+        let (taken, commits) = mpsc::channel(16);
+        let settings = Settings {
+            network: config.network,
+            authority: config.authority,
+            params: Params::default(),
+            requests: queue,
+            standing: told,
+            metrics: ExecutorMetrics::new(&Telemetry::for_test().unwrap().meter()),
+            execute_timeout: LIMIT,
+            shutdown: CancellationToken::new(),
+        };
+        let running = tokio::spawn(driver::run(settings, Scripted(taken)));
+        Self { requests, standing, commits, running }
+    }
+}
+
+/// A client's side of a stream.
+struct Client {
+    commits: mpsc::Sender<Inbound>,
+    answers: mpsc::Receiver<Result<ExecuteCommitsResponse, Status>>,
+}
+
+impl Client {
+    fn open() -> (Request, Self) {
+        let (commits, inbound) = mpsc::channel(16);
+        let (outbound, answers): (Outbound, _) = mpsc::channel(16);
+        let opening = Opening {
+            chain_id: ChainId(CHAIN),
+            authority: Authority(AUTHORITY),
+            incarnation: 0,
+            after: Position::GENESIS,
+        };
+        (Request::Open { opening, inbound, outbound }, Self { commits, answers })
+    }
+
+    async fn answer(&mut self) -> Result<Message, Status> {
+        Ok(self.answers.recv().await.expect("the stream goes on")?.message.unwrap())
+    }
+
+    async fn incarnation(&mut self) -> u64 {
+        match self.answer().await.unwrap() {
+            Message::Opened(opened) => opened.incarnation,
+            other @ Message::Acknowledgement(_) => panic!("{other:?}"),
+        }
+    }
+
+    async fn acknowledged(&mut self) -> u64 {
+        match self.answer().await.unwrap() {
+            Message::Acknowledgement(acknowledgement) => acknowledgement.index,
+            other @ Message::Opened(_) => panic!("{other:?}"),
+        }
+    }
+
+    async fn commit(&self, index: u64) {
+        let digest_at = |index| Digest::from_slice(&digest(index)).unwrap();
+        let commit = Commit {
+            index,
+            epoch: 0,
+            previous_digest: digest_at(index - 1),
+            digest: digest_at(index),
+            timestamp_ms: index,
+            transactions: Vec::new(),
+            size_bytes: 128,
+        };
+        self.commits.send(Inbound::Commit(commit)).await.unwrap();
+    }
+}
+
+/// Consensus waits for an answer for a while, goes, and tries again; on a slow disk many such openings wait for the driver.
+/// Each used to be issued a number, durably, and to fence the one before it.
+#[tokio::test]
+async fn openings_whose_clients_have_gone_are_issued_nothing() {
+    let mut waiting: Vec<_> = (0..10).map(|_| Client::open().0).collect();
+    let (open, mut client) = Client::open();
+    waiting.push(open);
+    waiting.push(Client::open().0);
+    let driver = Driver::start(waiting);
+    assert_eq!(client.incarnation().await, 1);
+    // Nor did the one that came after it, and had gone too, end its stream.
+    let (open, mut next) = Client::open();
+    driver.requests.send(open).await.unwrap();
+    assert_eq!(next.incarnation().await, 2);
+    let fenced = client.answer().await.unwrap_err();
+    assert_error(&fenced, Code::Aborted, reason::FENCED, &[("incarnation", "2")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn x08_an_executor_that_hangs_ends_the_service_and_acknowledges_nothing() {
+    let (open, mut client) = Client::open();
+    let mut driver = Driver::start(vec![open]);
+    client.incarnation().await;
+    client.commit(1).await;
+    client.commit(2).await;
+    let (_, _first) = driver.commits.recv().await.unwrap();
+    let (_, second) = driver.commits.recv().await.unwrap();
+    // The second is durable; the first never will be, so neither is acknowledged.
+    second.send(Ok(executed(2))).unwrap();
+    let started = Instant::now();
+    let last_word = client.answer().await.unwrap_err();
+    assert_error(&last_word, Code::Internal, reason::STORAGE_FAILED, &[]);
+    assert_eq!(started.elapsed(), LIMIT);
+    let standing = *driver.standing.borrow_and_update();
+    assert_eq!((standing.ready, standing.executed), (false, Position::GENESIS));
+    let error = driver.running.await.unwrap().unwrap_err();
+    assert!(matches!(error, DriverError::Executor(BackendError::Late { limit: LIMIT })), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn x08_an_executor_that_is_slow_and_goes_on_is_waited_for() {
+    let (open, mut client) = Client::open();
+    let mut driver = Driver::start(vec![open]);
+    client.incarnation().await;
+    let mut answers = Vec::new();
+    for index in 1..=4 {
+        client.commit(index).await;
+        answers.push(driver.commits.recv().await.unwrap());
+    }
+    // The last one takes four times as long as almost too long.
+    for (index, answer) in answers {
+        time::advance(LIMIT - Duration::from_millis(1)).await;
+        answer.send(Ok(executed(index))).unwrap();
+        assert_eq!(client.acknowledged().await, index);
+    }
+    assert!(!driver.running.is_finished());
+}

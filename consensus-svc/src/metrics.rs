@@ -62,10 +62,9 @@ impl CoreMetrics {
     /// The machine reports a fault; equivocations are in its status.
     pub(crate) fn fault(&self, fault: &PeerFault) {
         let reason = match fault {
-            PeerFault::Equivocation { .. } => return,
+            PeerFault::Equivocation { .. } | PeerFault::UnknownOwnBlock { .. } => return,
             PeerFault::TooFarAhead { .. } => BlockRejection::RoundOutOfRange,
             PeerFault::WaitingRoomFull { .. } => BlockRejection::WaitingRoomFull,
-            PeerFault::Unrequested { .. } => BlockRejection::Invalid,
         };
         self.metrics.blocks_rejected.increment(reason);
     }

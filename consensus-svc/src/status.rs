@@ -53,7 +53,7 @@ impl NodeView {
             duplicates_total: executor.duplicates_total,
             epoch: self.genesis.committee().epoch().get(),
             round: core.round.get(),
-            stop_reason: executor.stop_reason().map(ToString::to_string).unwrap_or_default(),
+            stop_reason: stop_reason(&core, &executor),
             chain_id: wire::bytes32(self.genesis.chain_id().as_bytes()),
             authority: u32::from(self.own.get()),
             last_committed_round: core.last_committed_round.get(),
@@ -67,6 +67,18 @@ impl NodeView {
         status.set_executor_state(executor.executor_state());
         status
     }
+}
+
+/// Why this node, or its delivery, has stopped, and what mends it; empty while both run.
+fn stop_reason(core: &CoreStatus, executor: &ExecutorView) -> String {
+    let own_block = core.unknown_own_block.map(|block| {
+        format!(
+            "a peer holds own block {block}, which this store did not: the store is older than what was signed, or the key is \
+             used elsewhere. The signing guard was raised: end the other process, or restore the newest store, or keep \
+             this authority down"
+        )
+    });
+    own_block.or_else(|| executor.stop_reason().map(ToString::to_string)).unwrap_or_default()
 }
 
 /// Serves `NodeService`.

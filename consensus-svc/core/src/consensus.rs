@@ -25,6 +25,8 @@ use crate::{
 
 /// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
 const MAX_UNPERSISTED_BLOCKS: usize = 1000;
+/// ... or when they have this many signed bytes.
+const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 
 /// The consensus machine of one authority.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub struct Consensus {
     undecided: bool,
     /// Accepted blocks that no batch has persisted yet.
     unpersisted: Vec<VerifiedBlock>,
+    unpersisted_bytes: u64,
     /// Accepted blocks with transactions that are not committed yet.
     uncommitted_work: BTreeSet<BlockRef>,
     /// Highest round by author that a verified block was seen of, accepted or not.
@@ -54,6 +57,9 @@ pub struct Consensus {
     /// Highest round that peers were asked to wake in.
     wake_sent: Round,
     halted: bool,
+    unknown_own_block: Option<BlockRef>,
+    /// Highest round that the guard was raised to for an unknown own block.
+    forbidden: Round,
     skipped_leaders: u64,
     equivocations: u64,
 }
@@ -93,6 +99,9 @@ pub struct CoreStatus {
     pub equivocations_total: u64,
     /// Whether the machine has stopped proposing.
     pub halted: bool,
+    /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
+    /// elsewhere.
+    pub unknown_own_block: Option<BlockRef>,
 }
 
 /// Effects of one input, gathered so that everything that must be durable goes in one batch, ahead of what waits for it.
@@ -120,7 +129,7 @@ impl Consensus {
         let own = committee
             .index_of(&signer.public_key())
             .ok_or(RecoverError::NotInCommittee { epoch: committee.epoch() })?;
-        recovery::check_commits(&log.commits)?;
+        recovery::check_commits(&log, genesis.parameters().gc_depth)?;
         recovery::check_guard(&log, own, committee.epoch())?;
 
         let linearizer =
@@ -146,11 +155,14 @@ impl Consensus {
             pool: Pool::new(&params),
             undecided: true,
             unpersisted: Vec::new(),
+            unpersisted_bytes: 0,
             uncommitted_work: BTreeSet::new(),
             seen_rounds: dag.accepted_rounds().to_vec(),
             woken: Round::GENESIS,
             wake_sent: Round::GENESIS,
             halted: false,
+            unknown_own_block: None,
+            forbidden: Round::GENESIS,
             skipped_leaders: 0,
             equivocations: 0,
             genesis,
@@ -175,7 +187,8 @@ impl Consensus {
                 }
             }
             Input::Transactions { ticket, transactions } => self.submit(ticket, transactions, &mut outbox),
-            Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round())),
+            // A hint may come a moment before the quorum that lets this node into the same round.
+            Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round().next())),
             Input::Tick => {}
             Input::Halt => self.halted = true,
         }
@@ -219,6 +232,7 @@ impl Consensus {
             skipped_leaders_total: self.skipped_leaders,
             equivocations_total: self.equivocations,
             halted: self.halted,
+            unknown_own_block: self.unknown_own_block,
         }
     }
 
@@ -274,8 +288,13 @@ impl Consensus {
         }
         let wanted = self.waiting.is_wanted(&reference);
         if source == BlockSource::Fetched && !wanted {
-            outbox.report(PeerFault::Unrequested { from, block: reference });
+            // Whoever needed it has gone meanwhile.
             return;
+        }
+        if reference.author == self.own {
+            self.stop_signing(reference);
+            outbox.report(PeerFault::UnknownOwnBlock { from, block: reference });
+            outbox.immediate.extend(self.forbid(reference));
         }
         if let Some(seen) = self.seen_rounds.get_mut(reference.author.as_usize()) {
             *seen = reference.round.max(*seen);
@@ -301,6 +320,20 @@ impl Consensus {
         }
     }
 
+    fn stop_signing(&mut self, unknown: BlockRef) {
+        self.halted = true;
+        self.unknown_own_block.get_or_insert(unknown);
+    }
+
+    /// Raises the guard above everything that this store knows of its own blocks, so that a restart does not sign either
+    /// before an operator has looked.
+    fn forbid(&mut self, unknown: BlockRef) -> Option<Effect> {
+        let round = unknown.round.max(self.proposer.last().round()).next();
+        let is_higher = round > self.forbidden;
+        self.forbidden = round.max(self.forbidden);
+        is_higher.then(|| Effect::Guard { epoch: self.genesis.committee().epoch(), round })
+    }
+
     fn twin_of(&self, reference: &BlockRef) -> Option<BlockRef> {
         let held = self.dag.slot(reference.slot()).first().map(VerifiedBlock::reference);
         held.or_else(|| self.waiting.twin_of(reference))
@@ -318,6 +351,7 @@ impl Consensus {
                 self.uncommitted_work.insert(reference);
             }
             self.undecided = true;
+            self.unpersisted_bytes = self.unpersisted_bytes.saturating_add(block.signed_bytes().len() as u64);
             self.unpersisted.push(block);
             self.clock.observe(&self.dag, reference.round, now);
             ready.extend(self.waiting.resolve(&reference));
@@ -436,9 +470,12 @@ impl Consensus {
     /// Orders the effects: what needs no disk, then one batch of all that must be durable, then what waited for it.
     fn release(&mut self, outbox: Outbox) -> Vec<Effect> {
         let Outbox { immediate: mut effects, own_block, commits } = outbox;
-        if own_block.is_none() && commits.is_empty() && self.unpersisted.len() < MAX_UNPERSISTED_BLOCKS {
+        let is_backlog = self.unpersisted.len() >= MAX_UNPERSISTED_BLOCKS
+            || self.unpersisted_bytes >= MAX_UNPERSISTED_BYTES;
+        if own_block.is_none() && commits.is_empty() && !is_backlog {
             return effects;
         }
+        self.unpersisted_bytes = 0;
         effects.push(Effect::Persist(WriteBatch {
             blocks: std::mem::take(&mut self.unpersisted),
             commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),

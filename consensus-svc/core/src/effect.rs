@@ -84,7 +84,7 @@ pub enum SubmitOutcome {
     NotProposing,
 }
 
-/// A fault of another authority. None of them stops this one.
+/// Something is wrong with an authority. Only [`PeerFault::UnknownOwnBlock`] stops this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerFault {
     /// Two blocks of one slot: a signed contradiction.
@@ -112,8 +112,9 @@ pub enum PeerFault {
         /// The dropped block.
         block: BlockRef,
     },
-    /// A block that nobody asked for, in answer to a fetch.
-    Unrequested {
+    /// An own block that this node does not hold: its store is older than what was signed, or somebody else signs with its
+    /// key. The machine has stopped proposing, for any further block might be a second one for its slot.
+    UnknownOwnBlock {
         /// Who sent it.
         from: AuthorityIndex,
         /// The block.

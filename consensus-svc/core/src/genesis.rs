@@ -136,6 +136,7 @@ impl Genesis {
 }
 
 fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Vec<GenesisError> {
+    let group_leaders = p.heartbeat_rounds.saturating_mul(u64::from(p.leaders_per_round));
     let largest_transaction = p
         .max_block_bytes
         .saturating_sub(BLOCK_OVERHEAD_BYTES)
@@ -146,6 +147,8 @@ fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Ve
         ("gc_depth", p.gc_depth, 10, 10_000),
         ("heartbeat_interval_ms", millis(p.heartbeat_interval), 100, 3_600_000),
         ("heartbeat_rounds", p.heartbeat_rounds, 1, p.gc_depth / 2),
+        // A group has at most as many leaders, and all its commits name them, on top of `max_commit_bytes` (D15).
+        ("heartbeat_rounds * leaders_per_round", group_leaders, 0, 10_000),
         ("max_commit_transactions", u64::from(p.max_commit_transactions), 1, 1_000_000),
         ("max_commit_bytes", p.max_commit_bytes, 64 << 10, 64 << 20),
         (

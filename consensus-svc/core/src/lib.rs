@@ -30,6 +30,7 @@ pub mod crypto;
 pub mod dag;
 pub mod duplicates;
 pub mod effect;
+mod fetch_schedule;
 pub mod genesis;
 pub mod input;
 pub mod leader_schedule;

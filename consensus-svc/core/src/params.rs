@@ -11,7 +11,8 @@ pub struct Params {
     pub leader_timeout: Duration,
     /// Least time between own proposals. Default 40 ms, 0 to 10 s. Lower costs syncs and bytes, higher latency.
     pub min_round_interval: Duration,
-    /// How long a proposal waits with nothing to order. Default 1 s, 0 to a third of the heartbeat interval. 0 never idles.
+    /// How long a proposal waits with nothing to order. Default 1 s; 0 to less than a third of the heartbeat interval. 0
+    /// never idles.
     pub idle_delay: Duration,
     /// How long a peer has to answer a fetch before another is asked. Default 500 ms, 10 ms to 60 s.
     pub fetch_timeout: Duration,
@@ -68,10 +69,11 @@ impl Params {
         let authorities = genesis.committee().size() as u64;
         let least_waiting = protocol.max_block_bytes.saturating_add(64 << 10).saturating_mul(authorities);
         let least_pool = u64::from(protocol.max_transaction_bytes).saturating_add(16);
+        let longest_idle_delay = millis(protocol.heartbeat_interval).saturating_sub(1) / 3;
         let ranges = [
             ("leader_timeout_ms", millis(self.leader_timeout), 10, 60_000),
             ("min_round_interval_ms", millis(self.min_round_interval), 0, 10_000),
-            ("idle_delay_ms", millis(self.idle_delay), 0, millis(protocol.heartbeat_interval) / 3),
+            ("idle_delay_ms", millis(self.idle_delay), 0, longest_idle_delay),
             ("fetch_timeout_ms", millis(self.fetch_timeout), 10, 60_000),
             (
                 "max_waiting_blocks",

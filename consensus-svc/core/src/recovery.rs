@@ -75,6 +75,19 @@ pub enum RecoverError {
         /// The commit.
         index: CommitIndex,
     },
+    /// The commits do not reach back far enough to know what is committed above the GC round.
+    #[error(
+        "the commits begin at {first}, whose last leader is above the GC round {gc_round}: earlier ones are needed"
+    )]
+    CommitsTooShort {
+        /// The first commit that was given.
+        first: CommitIndex,
+        /// The GC round after the last one.
+        gc_round: Round,
+    },
+    /// There are commits, and no window of duplicates that was rebuilt from them.
+    #[error("the window of duplicates was not rebuilt from the commits")]
+    MissingDuplicates,
     /// A block of the store lacks an ancestor that the store should hold.
     #[error("block {block} is in the store without its ancestor {ancestor}")]
     MissingAncestor {
@@ -104,8 +117,10 @@ pub enum RecoverError {
     },
 }
 
-/// Checks that the commits chain without a hole and end with a closing one.
-pub(crate) fn check_commits(commits: &[(Commit, CommitDigest)]) -> Result<(), RecoverError> {
+/// Checks that the commits chain without a hole, end with a closing one, reach back to the GC round, and come with the
+/// window of duplicates.
+pub(crate) fn check_commits(log: &RecoveredLog, gc_depth: u64) -> Result<(), RecoverError> {
+    let commits = &log.commits;
     let mut previous: Option<(CommitIndex, CommitDigest)> = None;
     for (commit, digest) in commits {
         if let Some((index, previous_digest)) = previous {
@@ -121,10 +136,15 @@ pub(crate) fn check_commits(commits: &[(Commit, CommitDigest)]) -> Result<(), Re
         }
         previous = Some((commit.index, *digest));
     }
-    match commits.last() {
-        Some((last, _)) if !last.closing => Err(RecoverError::NotClosing { index: last.index }),
-        _ => Ok(()),
+    let (Some((first, _)), Some((last, _))) = (commits.first(), commits.last()) else { return Ok(()) };
+    if !last.closing {
+        return Err(RecoverError::NotClosing { index: last.index });
     }
+    let gc_round = last.last_leader_round().minus(gc_depth);
+    if first.index.get() > 1 && first.last_leader_round() > gc_round {
+        return Err(RecoverError::CommitsTooShort { first: first.index, gc_round });
+    }
+    if log.duplicates.is_none() { Err(RecoverError::MissingDuplicates) } else { Ok(()) }
 }
 
 /// Checks that the store is this authority's, and not older than what it may have sent.

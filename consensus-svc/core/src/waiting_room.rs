@@ -1,37 +1,21 @@
-//! Blocks whose ancestors are missing, and the questions for those ancestors.
+//! Blocks whose ancestors are missing.
 //!
 //! Bounded by author: each has an equal share of blocks and bytes. When a share is full, the author's highest block gives
 //! way to a lower one, since lower ones free others; what is dropped is asked for when another block names it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     block::VerifiedBlock,
+    fetch_schedule::FetchSchedule,
     params::Params,
     types::{AuthorityIndex, BlockDigest, BlockRef, Round, Slot, Timestamp},
 };
-
-/// Most references in one question.
-pub(crate) const MAX_FETCH_BLOCKS: usize = 1000;
-/// Most questions put at one time.
-const MAX_FETCHES_AT_ONCE: usize = 16;
 
 #[derive(Debug)]
 struct Waiting {
     block: VerifiedBlock,
     missing: BTreeSet<BlockRef>,
-}
-
-#[derive(Debug)]
-struct Missing {
-    children: BTreeSet<BlockRef>,
-    /// Who sent the first block that named it: that peer has it.
-    holder: AuthorityIndex,
-    attempts: u64,
-    ask_at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,16 +24,35 @@ struct Share {
     bytes: u64,
 }
 
+impl Share {
+    fn with(self, block: &VerifiedBlock) -> Self {
+        Self {
+            blocks: self.blocks.saturating_add(1),
+            bytes: self.bytes.saturating_add(block.signed_bytes().len() as u64),
+        }
+    }
+
+    fn without(self, block: &VerifiedBlock) -> Self {
+        Self {
+            blocks: self.blocks.saturating_sub(1),
+            bytes: self.bytes.saturating_sub(block.signed_bytes().len() as u64),
+        }
+    }
+
+    const fn fits(self, limit: Self) -> bool {
+        self.blocks <= limit.blocks && self.bytes <= limit.bytes
+    }
+}
+
 /// The waiting room.
 #[derive(Debug)]
 pub(crate) struct WaitingRoom {
-    own: AuthorityIndex,
-    authorities: u16,
     max_share: Share,
-    fetch_timeout: Duration,
-    waiting: BTreeMap<BlockRef, Waiting>,
-    missing: BTreeMap<BlockRef, Missing>,
     shares: Vec<Share>,
+    waiting: BTreeMap<BlockRef, Waiting>,
+    /// By missing ancestor, waiting ones included, the blocks that wait for it.
+    missing: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
+    fetches: FetchSchedule,
 }
 
 impl WaitingRoom {
@@ -58,13 +61,11 @@ impl WaitingRoom {
         let blocks = params.max_waiting_blocks.checked_div(usize::from(authorities)).unwrap_or_default();
         let bytes = params.max_waiting_bytes.checked_div(u64::from(authorities)).unwrap_or_default();
         Self {
-            own,
-            authorities,
             max_share: Share { blocks, bytes },
-            fetch_timeout: params.fetch_timeout,
+            shares: vec![Share::default(); usize::from(authorities)],
             waiting: BTreeMap::new(),
             missing: BTreeMap::new(),
-            shares: vec![Share::default(); usize::from(authorities)],
+            fetches: FetchSchedule::new(own, authorities, params.fetch_timeout),
         }
     }
 
@@ -107,42 +108,36 @@ impl WaitingRoom {
         missing: BTreeSet<BlockRef>,
     ) -> Option<BlockRef> {
         let reference = block.reference();
+        let share = self.share(reference.author);
         let mut dropped = None;
-        if !self.fits(&block) {
+        if !share.with(&block).fits(self.max_share) {
             let highest =
-                self.waiting.keys().rev().find(|waiting| waiting.author == reference.author).copied();
-            match highest {
-                Some(highest) if highest > reference => {
-                    self.remove(&highest);
-                    dropped = Some(highest);
-                }
-                _ => return Some(reference),
-            }
-            if !self.fits(&block) {
-                return Some(reference);
-            }
+                self.waiting.values().rev().find(|waiting| waiting.block.author() == reference.author);
+            let highest = highest.map(|waiting| waiting.block.clone());
+            let evicted = highest.filter(|highest| {
+                highest.reference() > reference && share.without(highest).with(&block).fits(self.max_share)
+            });
+            let Some(evicted) = evicted else { return Some(reference) };
+            self.evict(now, &evicted.reference());
+            dropped = Some(evicted.reference());
         }
-        let ask_at = now.plus(self.grace());
+        self.fetches.forget(&reference);
         for ancestor in &missing {
-            self.missing
-                .entry(*ancestor)
-                .or_insert_with(|| Missing { children: BTreeSet::new(), holder: from, attempts: 0, ask_at })
-                .children
-                .insert(reference);
+            self.missing.entry(*ancestor).or_default().insert(reference);
+            if !self.waiting.contains_key(ancestor) {
+                self.fetches.want(now, *ancestor, from);
+            }
         }
-        if let Some(share) = self.shares.get_mut(reference.author.as_usize()) {
-            share.blocks = share.blocks.saturating_add(1);
-            share.bytes = share.bytes.saturating_add(block.signed_bytes().len() as u64);
-        }
+        self.set_share(reference.author, self.share(reference.author).with(&block));
         self.waiting.insert(reference, Waiting { block, missing });
         dropped
     }
 
     /// An ancestor has come: answers with the blocks that miss nothing more, lowest first.
     pub(crate) fn resolve(&mut self, ancestor: &BlockRef) -> Vec<VerifiedBlock> {
-        let Some(missing) = self.missing.remove(ancestor) else { return Vec::new() };
+        self.fetches.forget(ancestor);
         let mut ready = Vec::new();
-        for child in missing.children {
+        for child in self.missing.remove(ancestor).unwrap_or_default() {
             let Some(waiting) = self.waiting.get_mut(&child) else { continue };
             waiting.missing.remove(ancestor);
             if waiting.missing.is_empty() {
@@ -165,84 +160,49 @@ impl WaitingRoom {
         present.iter().flat_map(|reference| self.resolve(reference)).collect()
     }
 
-    /// The questions that are due: whom to ask for what. The first goes to who named the ancestor, the next to its
-    /// author, then around the committee.
+    /// The questions that are due: whom to ask for what.
     pub(crate) fn due_fetches(&mut self, now: Timestamp) -> Vec<(AuthorityIndex, Vec<BlockRef>)> {
-        let mut fetches: BTreeMap<AuthorityIndex, Vec<BlockRef>> = BTreeMap::new();
-        let put_off = now.plus(self.grace());
-        for (reference, missing) in &mut self.missing {
-            if missing.ask_at > now || self.waiting.contains_key(reference) {
-                continue;
-            }
-            let Some(peer) = holder(self.own, self.authorities, reference, missing) else { continue };
-            let is_new_peer = !fetches.contains_key(&peer);
-            if is_new_peer && fetches.len() >= MAX_FETCHES_AT_ONCE {
-                missing.ask_at = put_off;
-                continue;
-            }
-            let blocks = fetches.entry(peer).or_default();
-            if blocks.len() < MAX_FETCH_BLOCKS {
-                blocks.push(*reference);
-                missing.attempts = missing.attempts.saturating_add(1);
-                missing.ask_at = now.plus(self.fetch_timeout);
-            } else {
-                missing.ask_at = put_off;
-            }
-        }
-        fetches.into_iter().collect()
+        self.fetches.due(now)
     }
 
     /// When the next question is due.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.missing
-            .iter()
-            .filter(|(reference, _)| !self.waiting.contains_key(reference))
-            .map(|(_, missing)| missing.ask_at)
-            .min()
+        self.fetches.next_deadline()
     }
 
-    /// How long an ancestor may still come by itself before it is asked for, and how long a question that found no place
-    /// waits for the next.
-    fn grace(&self) -> Duration {
-        self.fetch_timeout.checked_div(10).unwrap_or_default()
-    }
-
-    fn fits(&self, block: &VerifiedBlock) -> bool {
-        let share = self.shares.get(block.author().as_usize()).copied().unwrap_or_default();
-        share.blocks < self.max_share.blocks
-            && share.bytes.saturating_add(block.signed_bytes().len() as u64) <= self.max_share.bytes
+    /// Drops a block; if others wait for it, it is asked for again.
+    fn evict(&mut self, now: Timestamp, reference: &BlockRef) {
+        self.remove(reference);
+        if self.missing.contains_key(reference) {
+            self.fetches.want(now, *reference, reference.author);
+        }
     }
 
     fn remove(&mut self, reference: &BlockRef) -> Option<VerifiedBlock> {
         let waiting = self.waiting.remove(reference)?;
         for ancestor in &waiting.missing {
-            if let Some(missing) = self.missing.get_mut(ancestor) {
-                missing.children.remove(reference);
-                if missing.children.is_empty() {
+            if let Some(children) = self.missing.get_mut(ancestor) {
+                children.remove(reference);
+                if children.is_empty() {
                     self.missing.remove(ancestor);
+                    self.fetches.forget(ancestor);
                 }
             }
         }
-        if let Some(share) = self.shares.get_mut(reference.author.as_usize()) {
-            share.blocks = share.blocks.saturating_sub(1);
-            share.bytes = share.bytes.saturating_sub(waiting.block.signed_bytes().len() as u64);
-        }
+        self.set_share(reference.author, self.share(reference.author).without(&waiting.block));
         Some(waiting.block)
+    }
+
+    fn share(&self, author: AuthorityIndex) -> Share {
+        self.shares.get(author.as_usize()).copied().unwrap_or_default()
+    }
+
+    fn set_share(&mut self, author: AuthorityIndex, share: Share) {
+        if let Some(held) = self.shares.get_mut(author.as_usize()) {
+            *held = share;
+        }
     }
 }
 
-/// Whom to ask next for a missing block; `None` in a committee of one.
-fn holder(
-    own: AuthorityIndex,
-    authorities: u16,
-    reference: &BlockRef,
-    missing: &Missing,
-) -> Option<AuthorityIndex> {
-    let first = (missing.attempts == 0).then_some(missing.holder);
-    let start = u64::from(reference.author.get()).saturating_add(missing.attempts.saturating_sub(1));
-    let around = (0..u64::from(authorities)).filter_map(|step| {
-        let place = start.saturating_add(step).checked_rem(u64::from(authorities))?;
-        u16::try_from(place).ok().map(AuthorityIndex::new)
-    });
-    first.into_iter().chain(around).find(|peer| *peer != own)
-}
+#[cfg(test)]
+mod tests;

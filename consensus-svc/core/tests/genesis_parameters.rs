@@ -86,6 +86,24 @@ fn bounds_follow_the_committee_and_each_other() {
     assert_eq!(genesis("test", odd).expect_err("half of 21 is 10"), [expected]);
 }
 
+/// All commits of a group name all its leaders, and must still fit a message.
+#[test]
+fn d15_the_leaders_of_a_group_are_bounded() {
+    let with = |heartbeat_rounds| {
+        let parameters = ProtocolParameters {
+            leaders_per_round: 4,
+            gc_depth: 10_000,
+            heartbeat_rounds,
+            ..ProtocolParameters::default()
+        };
+        genesis("test", parameters)
+    };
+    assert!(with(2_500).is_ok());
+    let field = "heartbeat_rounds * leaders_per_round";
+    let expected = GenesisError { field, value: 10_004, minimum: 0, maximum: 10_000 };
+    assert_eq!(with(2_501).expect_err("too many"), [expected]);
+}
+
 #[test]
 fn every_genesis_problem_is_listed() {
     let wrong = ProtocolParameters {

@@ -5,8 +5,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use consensus_core::{
-    AuthorityIndex, CommittedSubDag, Consensus, Effect, Input, Params, ProtocolParameters, RecoveredLog,
-    Round, SubmitOutcome, Ticket, Transaction,
+    AuthorityIndex, BlockSource, CommittedSubDag, Consensus, Effect, Input, Params, ProtocolParameters,
+    RecoveredLog, Round, SubmitOutcome, Ticket, Transaction,
     testkit::{self, network::TestNetwork},
 };
 
@@ -202,4 +202,36 @@ fn a_halted_machine_proposes_nothing_and_still_commits() {
     let status = network.node(authority(1)).machine.as_ref().expect("running").status();
     assert_eq!(status.proposed_round, proposed);
     assert!(status.halted);
+}
+
+/// On unequal links a hint overtakes the blocks that let its receiver into the round.
+#[test]
+fn a_wake_hint_that_comes_before_its_round_ends_the_delay_of_that_round() {
+    let (genesis, signers) = testkit::genesis(4);
+    let genesis = std::sync::Arc::new(genesis);
+    let drawing = testkit::drawing::draw(&genesis, &signers, "BCD1:[*]");
+    let now = genesis.timestamp();
+    let params = Params { min_round_interval: Duration::ZERO, ..Params::default() };
+    let proposes_at_once = |hints: &[u64]| {
+        let (mut machine, _) = Consensus::recover(
+            genesis.clone(),
+            params.clone(),
+            signers[0].clone(),
+            RecoveredLog::default(),
+            now,
+        )
+        .expect("an empty store");
+        for round in hints {
+            machine.handle(now, Input::Wake { from: authority(1), round: Round::new(*round) });
+        }
+        let blocks = ["B1", "C1", "D1"].map(|name| drawing.block(name).clone()).to_vec();
+        let effects =
+            machine.handle(now, Input::Blocks { from: authority(1), source: BlockSource::Streamed, blocks });
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Broadcast(block) if block.round() == Round::new(2)))
+    };
+    assert!(!proposes_at_once(&[]), "with nothing to order the proposal of round 2 waits");
+    assert!(proposes_at_once(&[2]));
+    assert!(!proposes_at_once(&[1]), "a hint for a round that is over changes nothing");
 }

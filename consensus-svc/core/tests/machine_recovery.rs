@@ -2,11 +2,11 @@
 
 #![allow(missing_docs, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use consensus_core::{
-    AuthorityIndex, CommitIndex, CommittedSubDag, Consensus, Effect, Epoch, Params, PeerFault, RecoverError,
-    Round,
+    AuthorityIndex, BlockSource, CommitIndex, CommittedSubDag, Consensus, Effect, Epoch, Input, Params,
+    PeerFault, RecoverError, RecoveredLog, Round,
     testkit::{
         self,
         network::{TestNetwork, TestStore},
@@ -238,4 +238,78 @@ fn a_store_that_contradicts_itself_is_refused_by_name() {
 
     network.node_mut(authority(0)).store = sound;
     network.restart(authority(0)).expect("the sound store is taken");
+}
+
+/// A store that was restored together with its guard cannot be told from a sound one; a peer that holds a newer own block
+/// tells.
+#[test]
+fn s06_an_own_block_that_the_store_does_not_know_ends_signing_over_restarts() {
+    let (genesis, signers) = testkit::genesis(4);
+    let genesis = Arc::new(genesis);
+    let drawing = testkit::drawing::draw(&genesis, &signers, "B1:[*] tx; B1b:[*]");
+    let now = genesis.timestamp();
+    let recover = |log| Consensus::recover(genesis.clone(), Params::default(), signers[1].clone(), log, now);
+    let (mut machine, _) = recover(RecoveredLog::default()).expect("an empty store");
+
+    let mut told = |block: &str| {
+        let blocks = vec![drawing.block(block).clone()];
+        machine.handle(now, Input::Blocks { from: authority(0), source: BlockSource::Streamed, blocks })
+    };
+    let first = drawing.block("B1").reference();
+    let effects = told("B1");
+    let guard = Round::new(2);
+    assert_eq!(
+        effects,
+        [
+            Effect::Report(PeerFault::UnknownOwnBlock { from: authority(0), block: first }),
+            Effect::Guard { epoch: Epoch::GENESIS, round: guard },
+        ]
+    );
+    assert_eq!(told("B1"), [], "known now");
+    let second = drawing.block("B1b").reference();
+    assert!(
+        told("B1b")
+            .contains(&Effect::Report(PeerFault::UnknownOwnBlock { from: authority(0), block: second }))
+    );
+
+    let status = machine.status();
+    assert!(status.halted);
+    assert_eq!(status.unknown_own_block, Some(first));
+    assert_eq!(machine.next_deadline(), None, "nothing is proposed");
+
+    let own_last = Some(drawing.block("B1").clone());
+    let blocks = vec![drawing.block("B1").clone()];
+    let log =
+        RecoveredLog { own_last, blocks, guard: Some((Epoch::GENESIS, guard)), ..RecoveredLog::default() };
+    assert_eq!(recover(log).map(|_| ()), Err(RecoverError::BelowGuard { stored: Round::FIRST, guard }));
+}
+
+#[test]
+fn commits_that_do_not_reach_the_gc_round_or_come_without_their_window_are_refused() {
+    let mut network = network();
+    load(&mut network, 0..200, &[0, 1, 2, 3]);
+    let parameters = network.genesis().parameters().clone();
+    let (_, signers) = testkit::genesis(4);
+    let sound = network.node(authority(0)).store.recovered(authority(0), &parameters);
+    let recover = |log| {
+        let signer = signers[0].clone();
+        Consensus::recover(network.genesis().clone(), Params::default(), signer, log, network.now())
+            .map(|_| ())
+    };
+    let last = sound.commits.last().expect("commits").0.last_leader_round();
+    let gc_round = last.minus(parameters.gc_depth);
+    assert!(gc_round > Round::GENESIS);
+    let needed =
+        sound.commits.iter().rposition(|(commit, _)| commit.last_leader_round() <= gc_round).expect("one");
+    let from = |first: usize| {
+        let mut log = sound.clone();
+        log.commits.drain(..first);
+        log
+    };
+    assert_eq!(recover(from(needed)), Ok(()));
+    let first = sound.commits[needed + 1].0.index;
+    assert_eq!(recover(from(needed + 1)), Err(RecoverError::CommitsTooShort { first, gc_round }));
+    let mut log = sound.clone();
+    log.duplicates = None;
+    assert_eq!(recover(log), Err(RecoverError::MissingDuplicates));
 }

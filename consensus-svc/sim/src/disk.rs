@@ -3,7 +3,7 @@
 //! Written batches become durable by a sync; one sync takes all that is queued. The guard is a file of its own, synced after
 //! the store. A crash keeps any prefix of the batches that were under way, each whole, and nothing of those behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
     AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, DuplicateWindow, Epoch,
@@ -64,6 +64,29 @@ impl Store {
         let duplicates = Some(self.duplicates(parameters));
         let last_committed_rounds = self.last_committed_rounds.clone();
         RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, guard }
+    }
+
+    /// What a liar goes on from: no guard, and of its blocks only those whose ancestors it holds, for it also stores what it
+    /// made up.
+    pub(crate) fn recovered_by_liar(
+        &self,
+        own: AuthorityIndex,
+        parameters: &ProtocolParameters,
+    ) -> RecoveredLog {
+        let mut log = self.recovered(own, parameters, None);
+        let last_leader = log.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
+        let gc_round = last_leader.minus(parameters.gc_depth);
+        let mut held = BTreeSet::new();
+        log.blocks.retain(|block| {
+            let is_closed = block.ancestors().iter().all(|a| a.round <= gc_round || held.contains(a));
+            if is_closed {
+                held.insert(block.reference());
+            }
+            is_closed
+        });
+        let own_held = log.blocks.iter().rev().find(|block| block.author() == own).cloned();
+        log.own_last = own_held.or_else(|| log.own_last.filter(|block| block.round() <= gc_round));
+        log
     }
 
     fn duplicates(&self, parameters: &ProtocolParameters) -> DuplicateWindow {

@@ -24,6 +24,11 @@ impl World {
         self.inputs += 1;
         node.status = machine.status();
         node.effects.extend(effects);
+        if node.status.halted && !node.is_honest() {
+            // Its own twin came back to it. A liar does not mind: it goes on from what it has.
+            self.crash(place, 1);
+            return;
+        }
         let advanced = node.status.round > round;
         if is_stream && node.status.waiting_blocks > waiting {
             self.fault(Fault::Reordered, Some(place));

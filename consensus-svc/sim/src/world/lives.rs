@@ -185,7 +185,12 @@ impl World {
 
     fn recover(&mut self, place: usize, store: &Store) -> Result<(Consensus, Vec<Effect>), RecoverError> {
         let node = &mut self.nodes[place];
-        let log = store.recovered(node.own, self.genesis.parameters(), node.disk.guard);
+        let parameters = self.genesis.parameters();
+        let log = if node.is_honest() {
+            store.recovered(node.own, parameters, node.disk.guard)
+        } else {
+            store.recovered_by_liar(node.own, parameters)
+        };
         let now = node.clock(self.genesis.timestamp(), self.now_ms);
         let signer = self.signers[place].clone();
         Consensus::recover(self.genesis.clone(), self.params.clone(), signer, log, now)

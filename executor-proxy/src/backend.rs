@@ -98,7 +98,7 @@ pub struct Commit {
     pub timestamp_ms: u64,
     /// All transactions in execution order.
     pub transactions: Vec<Transaction>,
-    /// Size as commits are counted: bytes of transactions, 16 more a transaction, 128 a block.
+    /// Size as commits are counted ([`metanode_proto::limits`]).
     pub size_bytes: u64,
 }
 

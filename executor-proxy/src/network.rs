@@ -28,7 +28,7 @@ pub struct Network {
 pub struct CommitLimits {
     /// Most transactions in a commit.
     pub max_transactions: usize,
-    /// Most bytes in a commit, counted as bytes of transactions, 16 more a transaction, 128 a block.
+    /// Most bytes in a commit, counted as [`metanode_proto::limits`] says.
     pub max_bytes: u64,
     /// Most bytes in one transaction.
     pub max_transaction_bytes: usize,

@@ -1,6 +1,10 @@
 //! From messages to what the proxy works with, and back.
 
-use metanode_proto::{consensus::v1 as consensus, executor::v1 as wire};
+use metanode_proto::{
+    consensus::v1 as consensus,
+    executor::v1 as wire,
+    limits::{BLOCK_OVERHEAD_BYTES, TRANSACTION_OVERHEAD_BYTES},
+};
 use sequencer_core::{Authority, ChainId, Digest, Opened, Opening, Position};
 use thiserror::Error;
 
@@ -8,11 +12,6 @@ use crate::{
     backend::{Commit, Executed, Transaction},
     network::CommitLimits,
 };
-
-/// Bytes that count for each transaction on top of its own.
-const TRANSACTION_OVERHEAD_BYTES: u64 = 16;
-/// Bytes that count for each block.
-const BLOCK_OVERHEAD_BYTES: u64 = 128;
 
 /// A message that breaks the contract; its sender has a bug or is not ours.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

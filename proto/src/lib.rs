@@ -31,6 +31,7 @@ pub mod peer {
 }
 
 pub mod genesis;
+pub mod limits;
 pub mod reason;
 
 /// Encoded `google.protobuf.FileDescriptorSet` of all services, for gRPC reflection.

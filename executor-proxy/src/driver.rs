@@ -10,7 +10,7 @@ mod stream;
 
 use std::time::Duration;
 
-use metanode_telemetry::{metrics::ExecutorMetrics, names::TARGET_STARTUP};
+use metanode_telemetry::{as_i64, metrics::ExecutorMetrics, names::TARGET_STARTUP};
 use sequencer_core::{
     Boundary, Digest, ExecutedOutOfOrder, Opening, Params, ParamsError, Position, Recovered, Refusal,
     Sequencer,
@@ -24,7 +24,6 @@ use crate::{
     backend::{Backend, BackendError, Executed, Executor, Loaded},
     error,
     network::Network,
-    trace::int,
     wire,
 };
 use in_flight::{InFlight, Taken, bounded};
@@ -151,11 +150,11 @@ impl<E: Executor> Driver<E> {
         metrics.executed_index.set(executed.index);
         tracing::info!(
             target: TARGET_STARTUP,
-            block_number = int(executed.index),
+            block_number = as_i64(executed.index),
             commit_digest = %executed.digest,
             state_root = state_root.map(|root| root.to_string()),
-            epoch = int(epoch),
-            incarnation = int(loaded.incarnation.0),
+            epoch = as_i64(epoch),
+            incarnation = as_i64(loaded.incarnation.0),
             "[STARTUP] executor position loaded"
         );
         Ok(Self {
@@ -227,8 +226,8 @@ impl<E: Executor> Driver<E> {
         self.metrics.transactions_executed.add(commit.transactions.saturating_sub(rejected));
         self.metrics.execution_duration.record(commit.since.elapsed());
         tracing::debug!(
-            commit_index = int(executed.position.index),
-            rejected = int(rejected),
+            commit_index = as_i64(executed.position.index),
+            rejected = as_i64(rejected),
             "commit executed"
         );
         commit.acknowledgement.send(Ok(wire::acknowledgement(executed, false)));
@@ -277,19 +276,19 @@ impl<E: Executor> Driver<E> {
         match refusal {
             Refusal::Gap { expected, index } => {
                 self.metrics.gaps.increment();
-                let (expected_index, commit_index) = (int(*expected), int(*index));
+                let (expected_index, commit_index) = (as_i64(*expected), as_i64(*index));
                 tracing::warn!(target: TARGET_STARTUP, expected_index, commit_index, "[SEQUENTIAL-BUFFER] gap");
             }
             Refusal::Fork { index, ours, theirs } => tracing::error!(
                 target: TARGET_STARTUP,
-                commit_index = int(*index),
+                commit_index = as_i64(*index),
                 %ours,
                 %theirs,
                 "[SEQUENTIAL-BUFFER] fork"
             ),
             Refusal::Fenced { incarnation } => {
                 self.metrics.fences.increment();
-                let incarnation = int(incarnation.0);
+                let incarnation = as_i64(incarnation.0);
                 tracing::warn!(target: TARGET_STARTUP, incarnation, "[SEQUENTIAL-BUFFER] older sender fenced");
             }
             _ => tracing::error!(target: TARGET_STARTUP, refusal = text, "[SEQUENTIAL-BUFFER] refused"),

@@ -20,5 +20,4 @@ pub mod error;
 pub mod network;
 pub mod node;
 pub mod server;
-mod trace;
 pub mod wire;

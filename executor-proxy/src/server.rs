@@ -7,7 +7,7 @@ use metanode_proto::executor::v1::{
     GetCommitteeRequest, GetCommitteeResponse, GetLastBlockNumberRequest, GetLastBlockNumberResponse,
     execute_commits_request::Message, executor_service_server::ExecutorService,
 };
-use metanode_telemetry::names::TARGET_STARTUP;
+use metanode_telemetry::{as_i64, names::TARGET_STARTUP};
 use sequencer_core::{Boundary, Digest, Opening, Position};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -21,7 +21,6 @@ use crate::{
     driver::{self, Inbound, Outbound, Standing},
     error,
     network::Network,
-    trace::int,
     wire,
 };
 
@@ -59,7 +58,7 @@ impl ExecutorService for Service {
         if ready {
             tracing::info!(
                 target: TARGET_STARTUP,
-                block_number = int(executed.index),
+                block_number = as_i64(executed.index),
                 commit_digest = %executed.digest,
                 "[EXECUTOR-REQ] position answered"
             );
@@ -83,7 +82,7 @@ impl ExecutorService for Service {
     ) -> Result<Response<GetCommitteeResponse>, Status> {
         self.check_ready()?;
         let epoch = request.into_inner().epoch;
-        tracing::info!(target: TARGET_STARTUP, epoch = int(epoch), "[EXECUTOR-REQ] committee asked");
+        tracing::info!(target: TARGET_STARTUP, epoch = as_i64(epoch), "[EXECUTOR-REQ] committee asked");
         if epoch != 0 {
             return Err(error::unknown_epoch(epoch));
         }

@@ -1,6 +1,6 @@
 //! Openings, commits and epochs: what the sequencer decides of them, done.
 
-use metanode_telemetry::names::TARGET_STARTUP;
+use metanode_telemetry::{as_i64, names::TARGET_STARTUP};
 use sequencer_core::{Boundary, Decision, EpochStep, Header, Opening, Refusal};
 use tokio::{sync::mpsc, time::Instant};
 
@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     backend::{Commit, EpochRecord, Executed, Executor},
-    error,
-    trace::int,
-    wire,
+    error, wire,
 };
 
 impl<E: Executor> Driver<E> {
@@ -45,7 +43,7 @@ impl<E: Executor> Driver<E> {
             let incarnation = opened.incarnation;
             tracing::warn!(
                 target: TARGET_STARTUP,
-                incarnation = int(incarnation.0),
+                incarnation = as_i64(incarnation.0),
                 "[SEQUENTIAL-BUFFER] stream ended by a newer one"
             );
             self.end_stream(error::refused(&Refusal::Fenced { incarnation }));
@@ -57,9 +55,9 @@ impl<E: Executor> Driver<E> {
         let block_number = self.sequencer.executed().index;
         tracing::info!(
             target: TARGET_STARTUP,
-            incarnation = int(opened.incarnation.0),
-            block_number = int(block_number),
-            after_index = int(opening.after.index),
+            incarnation = as_i64(opened.incarnation.0),
+            block_number = as_i64(block_number),
+            after_index = as_i64(opening.after.index),
             "[EXECUTOR-REQ] stream opened"
         );
         self.stream = Stream::start(opened.stream, inbound, outbound, wire::opened(&opened, block_number));
@@ -86,8 +84,8 @@ impl<E: Executor> Driver<E> {
                 self.standing.send_modify(|standing| standing.epoch = epoch);
                 tracing::info!(
                     target: TARGET_STARTUP,
-                    epoch = int(epoch),
-                    boundary_index = int(boundary.last.index),
+                    epoch = as_i64(epoch),
+                    boundary_index = as_i64(boundary.last.index),
                     "[EPOCH TRANSITION] epoch advanced"
                 );
             }
@@ -102,7 +100,7 @@ impl<E: Executor> Driver<E> {
                 let index = index.unwrap_or(self.sequencer.accepted().index.saturating_add(1));
                 tracing::error!(
                     target: TARGET_STARTUP,
-                    commit_index = int(index),
+                    commit_index = as_i64(index),
                     problem,
                     "[SEQUENTIAL-BUFFER] commit is malformed"
                 );
@@ -159,7 +157,7 @@ impl<E: Executor> Driver<E> {
         self.metrics.duplicates.increment();
         tracing::debug!(
             target: TARGET_STARTUP,
-            commit_index = int(index),
+            commit_index = as_i64(index),
             "[SEQUENTIAL-BUFFER] duplicate dropped"
         );
         let known = match before {

@@ -11,3 +11,4 @@ pub mod names;
 pub mod scrape;
 
 pub use init::{LogFormat, Telemetry, TelemetryError};
+pub use names::as_i64;

@@ -43,4 +43,4 @@ pub use error::{OpenError, ReadError, StoreError};
 pub use open::StoreOptions;
 pub use scan::{Entry, Scan};
 pub use store::{SCHEMA_VERSION, Store};
-pub use writer::{BatchSink, Completion, Group, TrySubmitError, WriteError, Writer};
+pub use writer::{BatchSink, Completion, Group, WriteError, Writer};

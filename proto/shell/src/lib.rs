@@ -12,3 +12,5 @@ pub mod grpc;
 mod panic_text;
 pub mod status;
 pub mod tasks;
+
+pub use panic_text::panic_text;

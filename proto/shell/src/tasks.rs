@@ -22,7 +22,7 @@
 //! # }
 //! ```
 
-use crate::panic_text::panic_text;
+use crate::panic_text;
 use std::{collections::HashMap, error::Error, io, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},

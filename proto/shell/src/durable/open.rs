@@ -5,7 +5,7 @@ use super::{
     lock::{self, FolderLock},
     store::{Files, SCHEMA_VERSION},
 };
-use crate::{file, panic_text::panic_text};
+use crate::{file, panic_text};
 use std::{
     fs::{self, File},
     io,

@@ -8,7 +8,7 @@
 //! fails with it, and the thread ends. Trying again over it could make a later batch durable without an earlier one.
 
 use super::{Store, StoreError, WriteBatch};
-use crate::panic_text::panic_text;
+use crate::panic_text;
 use std::{
     io,
     panic::{self, AssertUnwindSafe},
@@ -58,20 +58,6 @@ pub enum WriteError {
     /// The writer was closed.
     #[error("the writer is closed")]
     Closed,
-}
-
-/// Why [`Writer::try_submit`] did not take a batch.
-#[derive(Debug, thiserror::Error)]
-pub enum TrySubmitError {
-    /// The queue is full; the batch is handed back. Trying later helps.
-    #[error("the queue of the storage thread is full")]
-    Full {
-        /// What was to be written.
-        batch: WriteBatch,
-    },
-    /// As for [`Writer::submit`].
-    #[error(transparent)]
-    Write(#[from] WriteError),
 }
 
 /// One group that was made durable, for metrics.
@@ -171,22 +157,6 @@ impl Writer {
         Ok(completion)
     }
 
-    /// As [`Writer::submit`], but does not wait for a place.
-    ///
-    /// # Errors
-    /// [`TrySubmitError::Full`] with the batch; [`TrySubmitError::Write`].
-    pub fn try_submit(&self, batch: WriteBatch) -> Result<Completion, TrySubmitError> {
-        let (answer, completion) = completion();
-        let queue = self.queue.as_ref().ok_or(WriteError::Closed)?;
-        match queue.try_send(Submission { batch, answer: Some(answer) }) {
-            Ok(()) => Ok(completion),
-            Err(mpsc::error::TrySendError::Full(submission)) => {
-                Err(TrySubmitError::Full { batch: submission.batch })
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.end_reason().into()),
-        }
-    }
-
     /// Takes `batch` for which nobody waits: it is applied in its turn, and becomes durable with the next batch that
     /// somebody waits for, or at closing.
     ///
@@ -194,11 +164,6 @@ impl Writer {
     /// As [`Writer::submit`].
     pub async fn submit_relaxed(&self, batch: WriteBatch) -> Result<(), WriteError> {
         self.enqueue(Submission { batch, answer: None }).await
-    }
-
-    /// The first error of the store, if there was one.
-    pub fn failure(&self) -> Option<WriteError> {
-        self.failure.get().cloned()
     }
 
     /// Resolves when the storage thread has ended because the store failed.
@@ -218,7 +183,7 @@ impl Writer {
         self.queue = None;
         let _ = (&mut self.ended).await;
         self.join();
-        self.failure().map_or(Ok(()), Err)
+        self.failure.get().cloned().map_or(Ok(()), Err)
     }
 
     async fn enqueue(&self, submission: Submission) -> Result<(), WriteError> {
@@ -227,7 +192,7 @@ impl Writer {
     }
 
     fn end_reason(&self) -> WriteError {
-        self.failure().unwrap_or(WriteError::Closed)
+        self.failure.get().cloned().unwrap_or(WriteError::Closed)
     }
 
     fn join(&mut self) {

@@ -13,8 +13,8 @@ mod tracker;
 
 pub use checks::{SubmitLimits, check_batch};
 pub use outcome::{Fate, Stage};
-pub use service::{ExecutorLag, SubmitSettings, Submitter, TransactionIntake};
-pub use tracker::{Registration, Tracker, TrackerFull};
+pub use service::{ExecutorLag, QueueFull, QueuePlace, SubmitSettings, Submitter, TransactionIntake};
+pub use tracker::{RegisterError, Registration, Tracker, TrackerFull, WaitsEnded};
 
 use consensus_core::{SubmitOutcome, Transaction};
 use tokio::sync::oneshot;

@@ -9,8 +9,10 @@ pub const POOL_FULL: &str = "POOL_FULL";
 pub const EXECUTOR_LAGS: &str = "EXECUTOR_LAGS";
 /// A transaction with this digest already waits in the pool.
 pub const TRANSACTION_POOLED: &str = "TRANSACTION_POOLED";
-/// This authority does not propose; its status says why.
+/// This authority does not propose; its status says why. An operator must mend it.
 pub const NOT_PROPOSING: &str = "NOT_PROPOSING";
+/// Nothing more is delivered to the executor; the status says why. An operator must mend it.
+pub const DELIVERY_STOPPED: &str = "DELIVERY_STOPPED";
 /// A field is out of its range; comes with `BadRequest`.
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
 /// The commit asked for is no longer held.

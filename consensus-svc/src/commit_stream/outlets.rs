@@ -7,7 +7,7 @@ use metanode_telemetry::metrics::ConsensusMetrics;
 use tokio::sync::watch;
 
 use super::{ExecutorView, executor::CheckedAcknowledgement, handshake::ExecutorPosition, view::Delivery};
-use crate::submit::Tracker;
+use crate::submit::{Tracker, WaitsEnded};
 
 /// All of them together. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,11 +32,15 @@ impl Outlets {
     }
 
     pub(super) fn delivery(&self, delivery: Delivery) {
+        let stopped = matches!(delivery, Delivery::Stopped(_));
         self.view.send_if_modified(|view| {
             let changed = view.delivery != delivery;
             view.delivery = delivery;
             changed
         });
+        if stopped {
+            self.tracker.end(WaitsEnded::DeliveryStopped);
+        }
     }
 
     pub(super) fn replay_from(&self, index: CommitIndex) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::{
     commit_log::CommitFeed,
     peer::{AcceptedRounds, PeerHandle},
-    submit::Tracker,
+    submit::{Tracker, WaitsEnded},
 };
 
 /// The way to the other authorities. None of the calls waits.
@@ -80,6 +80,10 @@ impl<N> Outlets<N> {
             *round = status.round;
             changed
         });
+        let halted = status.halted;
         self.status.send_replace(status);
+        if halted {
+            self.tracker.end(WaitsEnded::NotProposing);
+        }
     }
 }

@@ -13,11 +13,17 @@ use metanode_proto::{
 };
 use metanode_shell::status::{self, WithRetry};
 use metanode_telemetry::metrics::{ConsensusMetrics, labels::TransactionRefusal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
-use super::{Fate, Registration, Stage, Submission, SubmitLimits, Tracker, TrackerFull, check_batch};
+use super::{
+    Fate, RegisterError, Registration, Stage, Submission, SubmitLimits, Tracker, TrackerFull, WaitsEnded,
+    check_batch,
+};
 
 /// How transactions are taken in.
 #[derive(Clone, Debug)]
@@ -51,12 +57,39 @@ impl Submitter {
         (Self { queue }, submissions)
     }
 
-    /// Hands a checked batch to the core and waits for its answer, which comes when all that the core did before is
-    /// durable. `None` when the service goes down.
-    pub async fn submit(&self, transactions: Vec<Transaction>) -> Option<SubmitOutcome> {
+    /// A place in the queue; `None` when the service goes down. Never waits, so that callers do not hold batches while the
+    /// driver takes none.
+    ///
+    /// # Errors
+    /// [`QueueFull`].
+    pub fn reserve(&self) -> Result<Option<QueuePlace<'_>>, QueueFull> {
+        match self.queue.try_reserve() {
+            Ok(place) => Ok(Some(QueuePlace(place))),
+            Err(TrySendError::Closed(())) => Ok(None),
+            Err(TrySendError::Full(())) => Err(QueueFull { limit: self.queue.max_capacity() }),
+        }
+    }
+}
+
+/// As many batches wait for the driver as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{limit} batches wait for the machine, which takes none at the moment")]
+pub struct QueueFull {
+    /// Most that can wait.
+    pub limit: usize,
+}
+
+/// A place in the queue to the driver; given back where it is dropped.
+#[derive(Debug)]
+pub struct QueuePlace<'a>(mpsc::Permit<'a, Submission>);
+
+impl QueuePlace<'_> {
+    /// Hands a checked batch to the core. Its answer comes when all that the core did before is durable; the sender is
+    /// dropped when the service goes down.
+    pub fn submit(self, transactions: Vec<Transaction>) -> oneshot::Receiver<SubmitOutcome> {
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Submission { transactions, answer }).await.ok()?;
-        answered.await.ok()
+        self.0.send(Submission { transactions, answer });
+        answered
     }
 }
 
@@ -87,13 +120,21 @@ impl<L: ExecutorLag> TransactionIntake<L> {
     async fn take(&self, batch: Vec<Bytes>, wait_for: WaitFor) -> Result<Vec<TransactionOutcome>, Status> {
         let count = batch.len() as u64;
         self.check_lag().inspect_err(|_| self.refused(count, TransactionRefusal::ExecutorLags))?;
+        let place = self.submitter.reserve().map_err(|full| {
+            self.refused(count, TransactionRefusal::PoolFull);
+            self.no_room(full.to_string(), &[("limit", &full.limit)])
+        })?;
         let transactions = check_batch(&self.settings.limits, batch).map_err(|error| {
             self.refused(count, TransactionRefusal::InvalidSize);
             *error
         })?;
         let digests: Vec<_> = transactions.iter().map(Transaction::digest).collect();
         let registration = self.register(&digests, wait_for)?;
-        let Some(outcome) = self.submitter.submit(transactions).await else {
+        let outcome = match place {
+            Some(place) => place.submit(transactions).await.ok(),
+            None => None,
+        };
+        let Some(outcome) = outcome else {
             self.refused(count, TransactionRefusal::Draining);
             return Err(self.draining());
         };
@@ -103,7 +144,7 @@ impl<L: ExecutorLag> TransactionIntake<L> {
             None => vec![Fate::Accepted; digests.len()],
             Some(registration) => {
                 let answered = self.drain.run_until_cancelled(registration.answered()).await;
-                answered.flatten().ok_or_else(|| self.draining())?
+                answered.flatten().ok_or_else(|| self.draining())?.map_err(ended)?
             }
         };
         Ok(fates.iter().zip(&digests).map(|(fate, digest)| fate.to_proto(*digest)).collect())
@@ -119,13 +160,23 @@ impl<L: ExecutorLag> TransactionIntake<L> {
             WaitFor::Committed => Stage::Committed,
             WaitFor::Executed => Stage::Executed,
         };
-        self.tracker.register(digests.to_vec(), stage).map(Some).map_err(|TrackerFull { waiting, limit }| {
-            self.refused(digests.len() as u64, TransactionRefusal::PoolFull);
-            let message = format!("{waiting} transactions are waited for, at most {limit} can be");
-            let metadata: &[(&str, &dyn std::fmt::Display)] = &[("waiting", &waiting), ("limit", &limit)];
-            status::reason(Code::ResourceExhausted, reason::POOL_FULL, message, metadata)
-                .with_retry(self.settings.retry_delay)
+        let count = digests.len() as u64;
+        self.tracker.register(digests.to_vec(), stage).map(Some).map_err(|error| match error {
+            RegisterError::Full(full) => {
+                self.refused(count, TransactionRefusal::PoolFull);
+                let TrackerFull { waiting, limit } = full;
+                self.no_room(full.to_string(), &[("waiting", &waiting), ("limit", &limit)])
+            }
+            RegisterError::Ended(reason) => {
+                self.refused(count, TransactionRefusal::NotProposing);
+                ended(reason)
+            }
         })
+    }
+
+    fn no_room(&self, message: String, metadata: &[(&str, &dyn std::fmt::Display)]) -> Status {
+        status::reason(Code::ResourceExhausted, reason::POOL_FULL, message, metadata)
+            .with_retry(self.settings.retry_delay)
     }
 
     /// X09: intake follows execution.
@@ -135,6 +186,10 @@ impl<L: ExecutorLag> TransactionIntake<L> {
         let limit = self.settings.max_executed_lag;
         if lag <= limit {
             return Ok(());
+        }
+        // It will not catch up before a person has come.
+        if let Some(reason) = self.tracker.ended() {
+            return Err(ended(reason));
         }
         Err(status::reason(
             Code::ResourceExhausted,
@@ -160,8 +215,7 @@ impl<L: ExecutorLag> TransactionIntake<L> {
                     ("bytes", &bytes),
                     ("max_bytes", &max_bytes),
                 ];
-                Err(status::reason(Code::ResourceExhausted, reason::POOL_FULL, message, metadata)
-                    .with_retry(self.settings.retry_delay))
+                Err(self.no_room(message, metadata))
             }
             SubmitOutcome::AlreadyPooled { position, digest } => {
                 self.refused(count, TransactionRefusal::Pooled);
@@ -180,12 +234,7 @@ impl<L: ExecutorLag> TransactionIntake<L> {
             }
             SubmitOutcome::NotProposing => {
                 self.refused(count, TransactionRefusal::NotProposing);
-                Err(status::reason(
-                    Code::Unavailable,
-                    reason::NOT_PROPOSING,
-                    "this authority has stopped proposing; its status says why",
-                    &[],
-                ))
+                Err(ended(WaitsEnded::NotProposing))
             }
         }
     }
@@ -198,6 +247,15 @@ impl<L: ExecutorLag> TransactionIntake<L> {
         status::reason(Code::Unavailable, reason::DRAINING, "this node shuts down", &[])
             .with_retry(self.settings.retry_delay)
     }
+}
+
+/// Only a restart by an operator mends it: a client must not try again.
+fn ended(reason: WaitsEnded) -> Status {
+    let name = match reason {
+        WaitsEnded::DeliveryStopped => reason::DELIVERY_STOPPED,
+        WaitsEnded::NotProposing => reason::NOT_PROPOSING,
+    };
+    status::reason(Code::FailedPrecondition, name, reason.to_string(), &[])
 }
 
 #[tonic::async_trait]
@@ -218,5 +276,52 @@ impl<L: ExecutorLag> TransactionService for TransactionIntake<L> {
         _request: Request<WatchTransactionRequest>,
     ) -> Result<Response<Self::WatchTransactionStream>, Status> {
         Err(status::not_served_yet("TransactionService.WatchTransaction"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metanode_telemetry::Telemetry;
+
+    #[derive(Debug)]
+    struct NoLag;
+
+    impl ExecutorLag for NoLag {
+        fn commit_index(&self) -> CommitIndex {
+            CommitIndex::NONE
+        }
+
+        fn executed_index(&self) -> CommitIndex {
+            CommitIndex::NONE
+        }
+    }
+
+    fn intake(bound: usize) -> (TransactionIntake<NoLag>, mpsc::Receiver<Submission>) {
+        let limits = SubmitLimits { max_transactions: 4, max_batch_bytes: 30, max_transaction_bytes: 10 };
+        let settings = SubmitSettings { limits, max_executed_lag: 1, retry_delay: Duration::from_millis(7) };
+        let (submitter, submissions) = Submitter::new(bound);
+        let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
+        let drain = CancellationToken::new();
+        let intake = TransactionIntake::new(submitter, Tracker::new(10), settings, NoLag, metrics, drain);
+        (intake, submissions)
+    }
+
+    #[tokio::test]
+    async fn t06_a_driver_that_takes_nothing_refuses_batches_instead_of_holding_them() {
+        let (intake, mut submissions) = intake(1);
+        let first = intake.take(vec!["a".into()], WaitFor::Accepted);
+        tokio::pin!(first);
+        assert!(futures::poll!(&mut first).is_pending());
+        let refused = intake.take(vec!["b".into()], WaitFor::Committed).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::POOL_FULL));
+        assert_eq!(status::retry_delay(&refused), Some(Duration::from_millis(7)));
+        assert_eq!(intake.tracker.waiting(), 0);
+        submissions.recv().await.unwrap().answer.send(SubmitOutcome::Accepted).unwrap();
+        first.await.unwrap();
+        // A batch that is refused for another reason gives its place back.
+        intake.take(vec![], WaitFor::Accepted).await.unwrap_err();
+        assert!(intake.submitter.reserve().is_ok());
     }
 }

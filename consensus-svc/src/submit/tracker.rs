@@ -3,6 +3,9 @@
 //! The tracker hears of commits from the driver and of executions from the bridge. It holds a transaction only while
 //! somebody waits for it: the [`Registration`] of a batch ends its wait when it is dropped, answered or not (T05). So its
 //! memory is bounded by the number of transactions that are waited for, and that has a limit.
+//!
+//! A wait that nothing can answer any more is not left open: [`Tracker::end`] answers those that are there, and refuses
+//! those that come later.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,6 +31,28 @@ pub struct TrackerFull {
     pub limit: usize,
 }
 
+/// Why waits end unanswered, until an operator has mended the cause and restarted the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum WaitsEnded {
+    /// No acknowledgement will come: waits for [`Stage::Executed`] end.
+    #[error("delivery to the executor has stopped; the status of this node says why")]
+    DeliveryStopped,
+    /// This authority proposes nothing more: all waits end.
+    #[error("this authority has stopped proposing; its status says why")]
+    NotProposing,
+}
+
+/// Why a batch cannot be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// There is no room now.
+    #[error(transparent)]
+    Full(#[from] TrackerFull),
+    /// Such a wait would never be answered.
+    #[error(transparent)]
+    Ended(#[from] WaitsEnded),
+}
+
 /// Waiters by transaction. Shared as `Arc`.
 #[derive(Debug)]
 pub struct Tracker {
@@ -44,6 +69,8 @@ struct State {
     /// Committed, not executed yet, by commit and position.
     delivered: BTreeMap<(CommitIndex, u32), Vec<Place>>,
     waiting: usize,
+    /// The graver of the reasons that there are.
+    ended: Option<WaitsEnded>,
 }
 
 /// One transaction of one batch.
@@ -53,13 +80,15 @@ struct Place {
     slot: usize,
 }
 
+type Answer = Result<Vec<Fate>, WaitsEnded>;
+
 #[derive(Debug)]
 struct Batch {
     stage: Stage,
     digests: Vec<TransactionDigest>,
     fates: Vec<Fate>,
     unanswered: usize,
-    done: Option<oneshot::Sender<Vec<Fate>>>,
+    done: Option<oneshot::Sender<Answer>>,
 }
 
 /// A batch that is waited for. Dropping it ends the wait.
@@ -67,7 +96,7 @@ struct Batch {
 pub struct Registration {
     tracker: Arc<Tracker>,
     batch: u64,
-    done: oneshot::Receiver<Vec<Fate>>,
+    done: oneshot::Receiver<Answer>,
 }
 
 impl Tracker {
@@ -79,16 +108,19 @@ impl Tracker {
     /// Begins to wait for a batch. Call it before the batch can be committed.
     ///
     /// # Errors
-    /// [`TrackerFull`].
+    /// [`RegisterError`].
     pub fn register(
         self: &Arc<Self>,
         digests: Vec<TransactionDigest>,
         stage: Stage,
-    ) -> Result<Registration, TrackerFull> {
+    ) -> Result<Registration, RegisterError> {
         let mut state = self.state();
+        if let Some(ended) = state.ended.filter(|ended| ended.concerns(stage)) {
+            return Err(ended.into());
+        }
         let waiting = state.waiting;
         if waiting.saturating_add(digests.len()) > self.limit {
-            return Err(TrackerFull { waiting, limit: self.limit });
+            return Err(TrackerFull { waiting, limit: self.limit }.into());
         }
         let batch = state.next_batch;
         state.next_batch += 1;
@@ -115,13 +147,17 @@ impl Tracker {
             let duplicate = is_marked(marks, place);
             for place in places {
                 let executes = state.batches.get(&place.batch).is_some_and(|b| b.stage == Stage::Executed);
-                if duplicate {
-                    state.answer(place, Fate::Duplicate { index, position });
-                } else if executes {
-                    state.note(place, Fate::Committed { index, position });
+                let fate = if duplicate {
+                    Fate::Duplicate { index, position }
+                } else {
+                    Fate::Committed { index, position }
+                };
+                if executes {
+                    // Also of a duplicate: when this commit is executed, its first place is executed as well.
+                    state.note(place, fate);
                     state.delivered.entry((index, position)).or_default().push(place);
                 } else {
-                    state.answer(place, Fate::Committed { index, position });
+                    state.answer(place, fate);
                 }
             }
         }
@@ -150,7 +186,8 @@ impl Tracker {
                 },
             };
             for place in places {
-                state.answer(place, fate.clone());
+                let fate = state.noted_duplicate(place).unwrap_or_else(|| fate.clone());
+                state.answer(place, fate);
             }
         }
     }
@@ -161,9 +198,30 @@ impl Tracker {
         let mut state = self.state();
         for ((index, position), places) in state.take_delivered(index) {
             for place in places {
-                state.answer(place, Fate::Committed { index, position });
+                let fate = state.noted_duplicate(place).unwrap_or(Fate::Committed { index, position });
+                state.answer(place, fate);
             }
         }
+    }
+
+    /// Ends the waits that `reason` leaves without an answer, and refuses such waits from now on.
+    pub fn end(&self, reason: WaitsEnded) {
+        let mut state = self.state();
+        if state.ended.is_some_and(|ended| ended >= reason) {
+            return;
+        }
+        state.ended = Some(reason);
+        for batch in state.batches.values_mut().filter(|batch| reason.concerns(batch.stage)) {
+            if let Some(done) = batch.done.take() {
+                // Whoever dropped the registration does not want to know.
+                let _ = done.send(Err(reason));
+            }
+        }
+    }
+
+    /// Why waits end unanswered, if they do.
+    pub fn ended(&self) -> Option<WaitsEnded> {
+        self.state().ended
     }
 
     /// Transactions that are waited for.
@@ -184,6 +242,12 @@ impl State {
         std::mem::replace(&mut self.delivered, later)
     }
 
+    /// What was noted for a transaction that is a duplicate.
+    fn noted_duplicate(&self, place: Place) -> Option<Fate> {
+        let fate = self.batches.get(&place.batch)?.fates.get(place.slot)?;
+        matches!(fate, Fate::Duplicate { .. }).then(|| fate.clone())
+    }
+
     fn note(&mut self, place: Place, fate: Fate) {
         if let Some(held) =
             self.batches.get_mut(&place.batch).and_then(|batch| batch.fates.get_mut(place.slot))
@@ -201,7 +265,7 @@ impl State {
             && let Some(done) = batch.done.take()
         {
             // Whoever dropped the registration does not want to know.
-            let _ = done.send(std::mem::take(&mut batch.fates));
+            let _ = done.send(Ok(std::mem::take(&mut batch.fates)));
         }
     }
 
@@ -218,7 +282,9 @@ impl State {
             }
         }
         for fate in &batch.fates {
-            let Fate::Committed { index, position } = fate else { continue };
+            let (Fate::Committed { index, position } | Fate::Duplicate { index, position }) = fate else {
+                continue;
+            };
             if let Some(places) = self.delivered.get_mut(&(*index, *position)) {
                 places.retain(|place| place.batch != number);
                 if places.is_empty() {
@@ -229,9 +295,21 @@ impl State {
     }
 }
 
+impl WaitsEnded {
+    fn concerns(self, stage: Stage) -> bool {
+        match self {
+            Self::NotProposing => true,
+            Self::DeliveryStopped => stage == Stage::Executed,
+        }
+    }
+}
+
 impl Registration {
     /// Waits for the last fate of every transaction, in the order of the batch. `None` when the service goes down.
-    pub async fn answered(mut self) -> Option<Vec<Fate>> {
+    ///
+    /// # Errors
+    /// [`WaitsEnded`]: the wait, not the transactions.
+    pub async fn answered(mut self) -> Option<Result<Vec<Fate>, WaitsEnded>> {
         (&mut self.done).await.ok()
     }
 }

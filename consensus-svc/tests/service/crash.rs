@@ -143,8 +143,11 @@ async fn x04_an_executor_ahead_of_the_store_stops_intake_and_says_what_to_do() {
     let status = process.status().await;
     assert_eq!(status.executor_state(), ExecutorState::Stopped);
     assert!(status.stop_reason.contains("restore the newest store"), "{}", status.stop_reason);
-    let refused = process.submit(&["late"], WaitFor::Accepted).await.unwrap_err();
-    assert_eq!(metanode_shell::status::reason_of(&refused).as_deref(), Some("NOT_PROPOSING"));
+    for wait_for in [WaitFor::Accepted, WaitFor::Committed] {
+        let refused = process.submit(&["late"], wait_for).await.unwrap_err();
+        assert_eq!(metanode_shell::status::reason_of(&refused).as_deref(), Some("NOT_PROPOSING"));
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "a client must not try again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

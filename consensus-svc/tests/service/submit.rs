@@ -147,6 +147,28 @@ async fn x09_intake_ends_when_execution_lags_and_comes_back_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x10_a_stopped_delivery_ends_the_waits_for_execution_and_no_others() {
+    let network = LoneNetwork::new();
+    let mut executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    executor.answer_committee(network.genesis.committee()).await;
+    let mut stream = executor.handshake(position(&network.chain_id(), 0, CommitDigest::ZERO)).await;
+    let waiting = process.submit(&["waiting"], WaitFor::Executed);
+    let refusing = async {
+        stream.commit().await;
+        stream.fail(tonic::Status::failed_precondition("not this one")).await;
+    };
+    let (ended, ()) = tokio::join!(waiting, refusing);
+    let later = process.submit(&["later"], WaitFor::Executed).await;
+    for error in [ended.unwrap_err(), later.unwrap_err()] {
+        assert_eq!(error.code(), Code::FailedPrecondition);
+        assert_eq!(status::reason_of(&error).as_deref(), Some(reason::DELIVERY_STOPPED));
+    }
+    let committed = process.submit(&["committed"], WaitFor::Committed).await.unwrap();
+    assert_eq!(committed[0].state(), TransactionState::Committed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_served_yet_says_so() {
     let network = LoneNetwork::new();
     let executor = Executor::start().await;

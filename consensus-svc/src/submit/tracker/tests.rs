@@ -23,7 +23,7 @@ fn index(n: u64) -> CommitIndex {
 }
 
 async fn answer(registration: Registration) -> Vec<Fate> {
-    registration.answered().await.unwrap()
+    registration.answered().await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -93,7 +93,53 @@ async fn a_marked_duplicate_is_answered_as_one() {
     let mut commit = sub_dag(4, &["a", "b"]);
     commit.commit.duplicate_marks = vec![0b10].into();
     tracker.committed(&commit);
-    assert_eq!(answer(waits).await, [Fate::Duplicate { index: index(4), position: 1 }]);
+    assert_eq!(tracker.waiting(), 1);
+    tracker.executed(index(3), None, &acknowledgement(&[]));
+    assert_eq!(tracker.waiting(), 1, "its first place may not be executed yet");
+    tracker.executed(index(4), None, &acknowledgement(&[]));
+    let duplicate = [Fate::Duplicate { index: index(4), position: 1 }];
+    assert_eq!(answer(waits).await, duplicate);
+
+    let committed = tracker.register(vec![digest("b")], Stage::Committed).unwrap();
+    let executed = tracker.register(vec![digest("b")], Stage::Executed).unwrap();
+    let dropped = tracker.register(vec![digest("b")], Stage::Executed).unwrap();
+    tracker.committed(&commit);
+    assert_eq!(answer(committed).await, duplicate);
+    drop(dropped);
+    tracker.executed_unseen(index(4));
+    assert_eq!(answer(executed).await, duplicate);
+    assert!(tracker.state().delivered.is_empty());
+}
+
+#[tokio::test]
+async fn a_stopped_delivery_ends_the_waits_for_execution_and_refuses_new_ones() {
+    let tracker = Tracker::new(10);
+    let ended = WaitsEnded::DeliveryStopped;
+    let committed = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
+    let executed = tracker.register(vec![digest("a")], Stage::Executed).unwrap();
+    tracker.end(ended);
+    assert_eq!(executed.answered().await, Some(Err(ended)));
+    let refused = tracker.register(vec![digest("b")], Stage::Executed);
+    assert_eq!(refused.unwrap_err(), RegisterError::Ended(ended));
+    assert!(tracker.register(vec![digest("b")], Stage::Committed).is_ok());
+    tracker.committed(&sub_dag(4, &["a"]));
+    assert_eq!(answer(committed).await, [Fate::Committed { index: index(4), position: 0 }]);
+    assert_eq!(tracker.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_halted_machine_ends_all_waits_and_refuses_new_ones() {
+    let tracker = Tracker::new(10);
+    tracker.end(WaitsEnded::DeliveryStopped);
+    let waits = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
+    tracker.end(WaitsEnded::NotProposing);
+    tracker.end(WaitsEnded::DeliveryStopped);
+    assert_eq!(tracker.ended(), Some(WaitsEnded::NotProposing));
+    assert_eq!(waits.answered().await, Some(Err(WaitsEnded::NotProposing)));
+    for stage in [Stage::Committed, Stage::Executed] {
+        let refused = tracker.register(vec![digest("b")], stage);
+        assert_eq!(refused.unwrap_err(), RegisterError::Ended(WaitsEnded::NotProposing));
+    }
 }
 
 #[test]
@@ -115,7 +161,7 @@ fn t06_waiting_is_bounded_and_a_batch_is_taken_whole_or_refused() {
     let tracker = Tracker::new(2);
     let _first = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
     let refused = tracker.register(vec![digest("b"), digest("c")], Stage::Committed);
-    assert_eq!(refused.unwrap_err(), TrackerFull { waiting: 1, limit: 2 });
+    assert_eq!(refused.unwrap_err(), RegisterError::Full(TrackerFull { waiting: 1, limit: 2 }));
     assert!(tracker.register(vec![digest("b")], Stage::Committed).is_ok());
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use consensus_core::{AuthorityIndex, CommittedSubDag, CoreStatus, PeerFault, Timestamp, WriteBatch};
 use metanode_shell::durable::Group;
-use metanode_telemetry::metrics::{ConsensusMetrics, labels::BlockRejection};
+use metanode_telemetry::metrics::{
+    ConsensusMetrics,
+    labels::{BlockRejection, Label},
+};
 
 /// Turns what the driver sees into metrics; keeps the last totals, since the machine counts from its own start.
 #[derive(Debug)]
@@ -54,16 +57,17 @@ impl CoreMetrics {
         self.metrics.fetch_requests.increment();
     }
 
-    /// A peer sent what is not valid.
+    /// A peer sent what is not valid; `label` is that of the verifier or of the peer network.
     pub(crate) fn invalid(&self, label: &str) {
-        self.metrics.blocks_rejected.increment(rejection(label));
+        let reason = BlockRejection::from_text(label).unwrap_or(BlockRejection::Invalid);
+        self.metrics.blocks_rejected.increment(reason);
     }
 
     /// The machine reports a fault; equivocations are in its status.
     pub(crate) fn fault(&self, fault: &PeerFault) {
         let reason = match fault {
             PeerFault::Equivocation { .. } | PeerFault::UnknownOwnBlock { .. } => return,
-            PeerFault::TooFarAhead { .. } => BlockRejection::RoundOutOfRange,
+            PeerFault::TooFarAhead { .. } => BlockRejection::TooFarAhead,
             PeerFault::WaitingRoomFull { .. } => BlockRejection::WaitingRoomFull,
         };
         self.metrics.blocks_rejected.increment(reason);
@@ -80,16 +84,4 @@ pub fn observe_groups(metrics: Arc<ConsensusMetrics>) -> impl FnMut(Group) + Sen
 
 fn grown(last: &mut u64, total: u64) -> u64 {
     total.saturating_sub(std::mem::replace(last, total))
-}
-
-/// Folds the labels of the verifier and of the peer network into those of the metric.
-fn rejection(label: &str) -> BlockRejection {
-    match label {
-        "malformed" => BlockRejection::Malformed,
-        "bad_signature" => BlockRejection::BadSignature,
-        "unknown_authority" | "wrong_author" => BlockRejection::UnknownAuthority,
-        "wrong_chain" | "wrong_epoch" => BlockRejection::WrongChain,
-        "oversized" => BlockRejection::OverLimit,
-        _ => BlockRejection::Invalid,
-    }
 }

@@ -70,7 +70,7 @@ catalogue! {
         blocks_accepted: Counter = Kind::Counter, "metanode.consensus.blocks.accepted", "{block}",
             "Blocks of other authorities accepted into the DAG.";
         blocks_rejected: LabelledCounter<BlockRejection> = Kind::Counter, "metanode.consensus.blocks.rejected",
-            "{block}", "Blocks of other authorities that were not accepted, by reason.", by BlockRejection;
+            "{block}", "Blocks, and messages in place of blocks, of other authorities that were not accepted, by reason.", by BlockRejection;
         blocks_proposed: Counter = Kind::Counter, "metanode.consensus.blocks.proposed", "{block}",
             "Own blocks proposed.";
         waiting_blocks: Gauge = Kind::Gauge, "metanode.consensus.blocks.waiting", "{block}",
@@ -78,7 +78,7 @@ catalogue! {
         fetch_requests: Counter = Kind::Counter, "metanode.consensus.fetch.requests", "{request}",
             "Fetches of missing blocks sent to other authorities.";
         leader_timeouts: Counter = Kind::Counter, "metanode.consensus.leader.timeouts", "{timeout}",
-            "Rounds left because the leader's block did not come in time.";
+            "Own blocks proposed without a leader of the round before, which did not come in time.";
         leaders_skipped: Counter = Kind::Counter, "metanode.consensus.leader.skipped", "{slot}",
             "Leader slots decided as skipped.";
         equivocations: Counter = Kind::Counter, "metanode.consensus.equivocations", "{block}",
@@ -91,7 +91,7 @@ catalogue! {
             "metanode.consensus.transactions.refused", "{transaction}",
             "Transactions not taken into the pool, by reason.", by TransactionRefusal;
         transactions_committed: Counter = Kind::Counter, "metanode.consensus.transactions.committed",
-            "{transaction}", "Transactions in durable commits, of all authorities.";
+            "{transaction}", "Transactions in durable commits, of all authorities, duplicates included.";
         pool_transactions: Gauge = Kind::Gauge, "metanode.consensus.pool.transactions", "{transaction}",
             "Transactions in the pool.";
         pool_bytes: Gauge = Kind::Gauge, "metanode.consensus.pool.size", "By",
@@ -101,7 +101,7 @@ catalogue! {
         storage_batches: Counter = Kind::Counter, "metanode.consensus.storage.batches", "{batch}",
             "Batches made durable; over the number of syncs it is the size of a group.";
         executed_index: Gauge = Kind::Gauge, "metanode.consensus.executor.executed_index", "{commit}",
-            "Index of the last commit that the executor acknowledged as executed.";
+            "Index of the last commit that the executor told as executed, at a handshake or by acknowledging.";
         executor_lag: Gauge = Kind::Gauge, "metanode.consensus.executor.lag", "{commit}",
             "Durable commits that the executor has not acknowledged.";
         commits_sent: Counter = Kind::Counter, "metanode.consensus.executor.commits_sent", "{commit}",
@@ -123,17 +123,17 @@ catalogue! {
         execution_duration: Histogram = Kind::Histogram(STEP), "metanode.executor.execution.duration", "s",
             "Time from a commit in its turn until its execution is durable.";
         transactions_executed: Counter = Kind::Counter, "metanode.executor.transactions.executed", "{transaction}",
-            "Transactions that changed the state.";
+            "Transactions executed with effect.";
         transactions_rejected: Counter = Kind::Counter, "metanode.executor.transactions.rejected", "{transaction}",
             "Transactions recorded as rejected, with a code and a reason.";
         commits_executed: Counter = Kind::Counter, "metanode.executor.commits.executed", "{commit}",
             "Commits executed by this process.";
         duplicates: Counter = Kind::Counter, "metanode.executor.commits.duplicates", "{commit}",
-            "Commits that came again and were acknowledged without execution.";
+            "Commits that came again and were not executed again.";
         gaps: Counter = Kind::Counter, "metanode.executor.commits.gaps", "{commit}",
-            "Commits refused because an earlier one is missing.";
+            "Commits and openings refused because an earlier commit is missing.";
         fences: Counter = Kind::Counter, "metanode.executor.streams.fenced", "{stream}",
-            "Streams ended because a newer one took over.";
+            "Streams ended, and openings refused, because a newer one had taken over.";
         sync_duration: Histogram = Kind::Histogram(STEP), "metanode.executor.storage.sync.duration", "s",
             "Time of one sync of the store; its count is the number of syncs.";
     }

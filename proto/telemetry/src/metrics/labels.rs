@@ -7,6 +7,9 @@ pub trait Label: Copy + 'static {
 
     /// Text of this value.
     fn text(self) -> &'static str;
+
+    /// The value with this text.
+    fn from_text(text: &str) -> Option<Self>;
 }
 
 macro_rules! label {
@@ -25,33 +28,45 @@ macro_rules! label {
                     $(Self::$value => $text,)+
                 }
             }
+
+            fn from_text(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$value),)+
+                    _ => None,
+                }
+            }
         }
     };
 }
 
 label! {
-    /// Why a block of another authority is not accepted.
+    /// Why what another authority sent as a block is not accepted. The texts are those by which `consensus_core` and the peer
+    /// network of consensus-svc name the fault.
     BlockRejection {
-        /// Its bytes cannot be decoded.
+        /// It cannot be decoded, or its message is not what the contract says.
         Malformed = "malformed",
+        /// It exceeds a limit of bytes.
+        Oversized = "oversized",
+        /// It belongs to another chain.
+        WrongChain = "wrong_chain",
+        /// It belongs to another epoch.
+        WrongEpoch = "wrong_epoch",
+        /// Its author, or that of an ancestor, is not in the committee.
+        UnknownAuthority = "unknown_authority",
         /// Its signature is wrong.
         BadSignature = "bad_signature",
-        /// Its author is not in the committee, or not who sent it.
-        UnknownAuthority = "unknown_authority",
-        /// It belongs to another chain or epoch.
-        WrongChain = "wrong_chain",
-        /// Its ancestors break the rules: quorum, order, own previous block.
-        BadAncestors = "bad_ancestors",
-        /// It exceeds a limit of bytes, transactions or ancestors.
-        OverLimit = "over_limit",
-        /// Its round is too far ahead or already garbage-collected.
-        RoundOutOfRange = "round_out_of_range",
-        /// Its timestamp is too far ahead.
-        TimestampAhead = "timestamp_ahead",
-        /// The waiting room for blocks with missing ancestors is full.
-        WaitingRoomFull = "waiting_room_full",
-        /// Any other rule of validity.
+        /// Any other rule of validity, such as those of its ancestors.
         Invalid = "invalid",
+        /// It was streamed by another authority than its author.
+        WrongAuthor = "wrong_author",
+        /// It was streamed after one of the same or a higher round.
+        StreamOrder = "stream_order",
+        /// It came in answer to a fetch that did not ask for it, or twice.
+        Unrequested = "unrequested",
+        /// Its round is too far ahead.
+        TooFarAhead = "too_far_ahead",
+        /// Its author's share of the room for blocks with missing ancestors is full.
+        WaitingRoomFull = "waiting_room_full",
     }
 }
 

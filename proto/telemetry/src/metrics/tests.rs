@@ -43,6 +43,8 @@ fn label_values_are_unique_and_few() {
         assert!(distinct.len() <= 16, "{}", metric.name);
     }
     assert_eq!(BlockRejection::BadSignature.text(), "bad_signature");
+    assert_eq!(BlockRejection::from_text("bad_signature"), Some(BlockRejection::BadSignature));
+    assert_eq!(BlockRejection::from_text("bad_ancestors"), None);
 }
 
 #[test]

@@ -140,8 +140,6 @@ impl<E: Executor> Driver<E> {
             incarnation: loaded.incarnation,
             epoch: loaded.epoch,
             executed: loaded.executed,
-            // Resends from before the start are judged by the store.
-            older: Vec::new(),
         };
         let sequencer = Sequencer::recover(&settings.params, recovered)?;
         let Loaded { executed, state_root, epoch, .. } = loaded;

@@ -18,15 +18,6 @@ impl Recent {
         Self { capacity, newest, digests: VecDeque::from([newest.digest]) }
     }
 
-    /// Takes the digest that precedes the oldest one held; false when there is no room or no such commit.
-    pub(crate) fn push_older(&mut self, digest: Digest) -> bool {
-        let room = self.digests.len() < self.capacity && self.earliest() > 0;
-        if room {
-            self.digests.push_front(digest);
-        }
-        room
-    }
-
     pub(crate) fn push(&mut self, position: Position) {
         self.newest = position;
         self.digests.push_back(position.digest);

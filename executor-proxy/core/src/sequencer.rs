@@ -35,10 +35,8 @@ pub struct Recovered {
     pub incarnation: Incarnation,
     /// The epoch in force.
     pub epoch: u64,
-    /// Last commit executed.
+    /// Last commit executed. Digests of those before it are asked of the store.
     pub executed: Position,
-    /// Digests of the commits before it, newest first; may end anywhere, the window takes what it has room for.
-    pub older: Vec<Digest>,
 }
 
 /// What decides of a commit.
@@ -98,12 +96,7 @@ impl Sequencer {
     pub fn recover(params: &Params, recovered: Recovered) -> Result<Self, ParamsError> {
         params.check()?;
         let capacity = usize::try_from(params.resend_window).unwrap_or(usize::MAX);
-        let mut recent = Recent::new(capacity, recovered.executed);
-        for digest in recovered.older {
-            if !recent.push_older(digest) {
-                break;
-            }
-        }
+        let recent = Recent::new(capacity, recovered.executed);
         Ok(Self {
             chain_id: recovered.chain_id,
             authority: recovered.authority,

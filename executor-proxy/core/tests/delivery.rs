@@ -178,7 +178,6 @@ fn a_bound_of_zero_is_refused() {
         incarnation: sequencer_core::Incarnation(0),
         epoch: 0,
         executed: Position::GENESIS,
-        older: Vec::new(),
     };
     let refused = Sequencer::recover(&params, recovered).map(|_| ());
     assert_eq!(refused, Err(ParamsError { field: "window_bytes" }));

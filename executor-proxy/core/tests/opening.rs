@@ -20,7 +20,6 @@ fn fresh() -> Sequencer {
         incarnation: Incarnation(0),
         epoch: 0,
         executed: Position::GENESIS,
-        older: Vec::new(),
     };
     Sequencer::recover(&Params::default(), recovered).unwrap()
 }

@@ -25,17 +25,23 @@ pub fn header(index: u64) -> Header {
     Header { index, epoch: 0, previous_digest: digest(index - 1), digest: digest(index), size_bytes: 10 }
 }
 
-/// A sequencer that has executed up to an index, with all digests in reach of its window.
+/// A sequencer that has executed up to an index since its start; its window holds the digests.
 pub fn executed_with(index: u64, params: &Params) -> Sequencer {
     let recovered = Recovered {
         chain_id: CHAIN,
         authority: Some(AUTHORITY),
         incarnation: Incarnation(4),
         epoch: 0,
-        executed: position(index),
-        older: (0..index).rev().map(digest).collect(),
+        executed: Position::GENESIS,
     };
-    Sequencer::recover(params, recovered).unwrap()
+    let mut sequencer = Sequencer::recover(params, recovered).unwrap();
+    let stream = sequencer.open(&opening(4, 0), None).unwrap().stream;
+    for index in 1..=index {
+        assert_eq!(commit(&mut sequencer, stream, index), Ok(Decision::Execute));
+        sequencer.executed_one(position(index)).unwrap();
+    }
+    sequencer.close(stream);
+    sequencer
 }
 
 pub fn executed(index: u64) -> Sequencer {

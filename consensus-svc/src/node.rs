@@ -225,6 +225,8 @@ impl Parts {
         let (status, core_status) = watch::channel(core.status());
         let (clock_round, clock_rounds) = watch::channel(core.status().round);
         let accepted = AcceptedRounds::new(genesis.committee());
+        // Before the first subscription, or it would ask for the whole history of every author.
+        accepted.observe(&core.status());
         let (peer_events, peer_inputs) = mpsc::channel(PEER_EVENT_QUEUE);
         let peer_address = peer_listener.local_addr().ok();
         let blocks = LogBlocks::new(Arc::clone(&log), genesis.committee().epoch(), config.own);

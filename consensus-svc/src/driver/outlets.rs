@@ -72,9 +72,7 @@ impl<N> Outlets<N> {
     }
 
     pub(super) fn status(&self, status: CoreStatus) {
-        for (authority, round) in (0u16..).map(AuthorityIndex::new).zip(&status.accepted_rounds) {
-            self.accepted.raise(authority, *round);
-        }
+        self.accepted.observe(&status);
         self.clock_round.send_if_modified(|round| {
             let changed = *round != status.round;
             *round = status.round;

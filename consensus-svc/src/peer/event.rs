@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use consensus_core::{AuthorityIndex, BlockSource, Committee, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockSource, Committee, CoreStatus, Round, VerifiedBlock};
 use tokio::sync::watch;
 
 /// Labels of faults beside those of [`BlockError::label`](consensus_core::BlockError::label).
@@ -68,7 +68,15 @@ impl AcceptedRounds {
         }
     }
 
-    /// The highest accepted round; genesis for none.
+    /// Notes where the machine stands. Blocks at or below the GC round are never asked for again, so an author that has
+    /// been quiet since then is resumed there: its older blocks are not held any more, and would all be streamed.
+    pub fn observe(&self, status: &CoreStatus) {
+        for (authority, round) in (0u16..).map(AuthorityIndex::new).zip(&status.accepted_rounds) {
+            self.raise(authority, (*round).max(status.gc_round));
+        }
+    }
+
+    /// The round to resume after: the highest accepted one, but not below the GC round; genesis for none.
     pub fn get(&self, authority: AuthorityIndex) -> Round {
         let accepted = self.0.get(authority.as_usize());
         accepted.map_or(Round::GENESIS, |accepted| Round::new(accepted.load(Ordering::Relaxed)))
@@ -82,4 +90,26 @@ pub struct PeerView {
     pub accepted: AcceptedRounds,
     /// The threshold clock's round: how far ahead blocks are handed on.
     pub clock_round: watch::Receiver<Round>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{Consensus, Params, RecoveredLog, testkit};
+
+    #[test]
+    fn an_author_whose_last_block_is_at_or_below_the_gc_round_is_resumed_after_that_round() {
+        let (genesis, mut signers) = testkit::genesis(4);
+        let genesis = Arc::new(genesis);
+        let now = genesis.timestamp();
+        let accepted = AcceptedRounds::new(genesis.committee());
+        let recovered =
+            Consensus::recover(genesis, Params::default(), signers.remove(0), RecoveredLog::default(), now);
+        let mut status = recovered.unwrap().0.status();
+        status.gc_round = Round::new(50);
+        status.accepted_rounds = [0, 50, 51, 90].map(Round::new).into();
+        accepted.observe(&status);
+        let resumed: Vec<_> = (0..4).map(|author| accepted.get(AuthorityIndex::new(author)).get()).collect();
+        assert_eq!(resumed, [50, 50, 51, 90]);
+    }
 }

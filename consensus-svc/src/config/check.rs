@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use consensus_core::{AuthorityIndex, Genesis};
+use consensus_core::{AuthorityIndex, Genesis, Params};
+use metanode_proto::limits::TRANSACTION_OVERHEAD_BYTES;
 use metanode_shell::{config::Problems, durable::StoreOptions, grpc};
 
 use super::{
@@ -43,6 +44,7 @@ pub(super) fn check(file: File, folder: &Path, problems: &mut Problems) -> Optio
             );
         }
     }
+    check_batch_fits(&submit, &params, problems);
     let own = genesis
         .as_ref()
         .zip(identity.as_ref())
@@ -96,6 +98,22 @@ fn check_submit(section: &SubmitSection, genesis: Option<&Genesis>, problems: &m
         max_waiting: section.max_waiting,
         max_executed_lag: section.max_executed_lag,
     }
+}
+
+/// A batch that breaks no limit is taken or told to come back, so the pool and the room of waits must have place for one.
+fn check_batch_fits(submit: &Submit, params: &Params, problems: &mut Problems) {
+    let transactions = submit.max_batch_transactions;
+    let bytes =
+        submit.max_batch_bytes.saturating_add(TRANSACTION_OVERHEAD_BYTES.saturating_mul(transactions as u64));
+    let mut check = |field: &str, value: u64, least: u64| {
+        // What is out of its own range was told already.
+        let told = problems.found().iter().any(|problem| problem.field == field);
+        let message = format!("is {value}, the largest batch that `submit` allows takes {least}");
+        problems.check(told || value >= least, field, message);
+    };
+    check("proposer.max_pool_transactions", params.max_pool_transactions as u64, transactions as u64);
+    check("proposer.max_pool_bytes", params.max_pool_bytes, bytes);
+    check("submit.max_waiting", submit.max_waiting as u64, transactions as u64);
 }
 
 fn check_store(section: &StoreSection, problems: &mut Problems) -> StoreOptions {

@@ -127,10 +127,11 @@ pub struct ProposerSection {
     /// How many rounds above the clock blocks are let in. Default 120, 10 to 10000. Too few refuses fast peers after a
     /// pause; more is memory that a faulty peer can fill.
     pub max_rounds_ahead: u64,
-    /// Most transactions in the pool. Default 20000, 1 to 10000000. Too few refuses bursts; more is latency that nobody
+    /// Most transactions in the pool. Default 20000, `submit.max_batch_transactions` to 10000000. Too few refuses bursts; more is latency that nobody
     /// waits for.
     pub max_pool_transactions: usize,
-    /// Most counted bytes in the pool. Default 64 MiB, at least one largest transaction.
+    /// Most counted bytes in the pool. Default 64 MiB, at least one largest transaction, and at least one largest batch:
+    /// `submit.max_batch_bytes` and 16 bytes for each of its transactions.
     pub max_pool_bytes: u64,
 }
 
@@ -142,7 +143,8 @@ pub struct SubmitSection {
     pub max_batch_transactions: usize,
     /// Most bytes of transactions in one call. Default 2 MiB, from the genesis limit of a transaction to 64 MiB.
     pub max_batch_bytes: u64,
-    /// Most transactions that somebody waits for, over all calls. Default 100000, 1 to 10000000; about 200 bytes each.
+    /// Most transactions that somebody waits for, over all calls. Default 100000, `max_batch_transactions` to 10000000;
+    /// about 200 bytes each.
     /// A call over it is refused, with the time to try again.
     pub max_waiting: usize,
     /// Commits by which the executor may lag before intake is refused. Default 1000, 1 to 1000000. Too few refuses at

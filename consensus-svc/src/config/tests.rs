@@ -125,6 +125,29 @@ fn both_ends_of_a_range_are_allowed() {
 }
 
 #[test]
+fn the_largest_batch_must_fit_into_the_pool_and_the_room_of_waits() {
+    // 1000 transactions, 2 MiB and 16 bytes for each transaction.
+    let bytes = (2 << 20) + 16 * 1_000;
+    let with = |transactions: usize, bytes: u64, waiting: usize| {
+        let (folder, path) = network(4);
+        append(
+            &path,
+            &format!(
+                "[proposer]\nmax_pool_transactions = {transactions}\nmax_pool_bytes = {bytes}\n\
+                 [submit]\nmax_waiting = {waiting}\n"
+            ),
+        );
+        (folder, path)
+    };
+    let (_folder, path) = with(1_000, bytes, 1_000);
+    Config::load(&path).unwrap();
+    let (_folder, path) = with(999, bytes - 1, 999);
+    let mut found = fields(&path);
+    found.sort();
+    assert_eq!(found, ["proposer.max_pool_bytes", "proposer.max_pool_transactions", "submit.max_waiting"]);
+}
+
+#[test]
 fn unknown_and_missing_keys_are_listed_together() {
     let (_folder, path) = network(4);
     replace(&path, "data_dir", "data_dri");

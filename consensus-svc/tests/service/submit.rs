@@ -82,7 +82,11 @@ async fn t04_a_full_pool_refuses_with_a_time_to_come_back() {
     let network = LoneNetwork::new();
     let executor = Executor::start().await;
     // Rounds are far apart, so the pool stays as it is.
-    let slow = [("PROPOSER__MAX_POOL_TRANSACTIONS", "3"), ("PROPOSER__MIN_ROUND_INTERVAL_MS", "10000")];
+    let slow = [
+        ("PROPOSER__MAX_POOL_TRANSACTIONS", "3"),
+        ("SUBMIT__MAX_BATCH_TRANSACTIONS", "3"),
+        ("PROPOSER__MIN_ROUND_INTERVAL_MS", "10000"),
+    ];
     let process = network.start_with(&executor.uri(), &slow).await;
     let taken = process.submit(&["a", "b", "c"], WaitFor::Accepted).await.unwrap();
     assert!(taken.iter().all(|outcome| outcome.state() == TransactionState::Accepted));
@@ -102,7 +106,8 @@ async fn t04_a_full_pool_refuses_with_a_time_to_come_back() {
 async fn t05_a_client_that_goes_away_frees_its_wait_and_not_its_transaction() {
     let network = LoneNetwork::new();
     let mut executor = Executor::start().await;
-    let process = network.start_with(&executor.uri(), &[("SUBMIT__MAX_WAITING", "1")]).await;
+    let alone = [("SUBMIT__MAX_WAITING", "1"), ("SUBMIT__MAX_BATCH_TRANSACTIONS", "1")];
+    let process = network.start_with(&executor.uri(), &alone).await;
     executor.answer_committee(network.genesis.committee()).await;
     let mut stream = executor.handshake(position(&network.chain_id(), 0, CommitDigest::ZERO)).await;
     let request = SubmitRequest { transactions: vec!["left".into()], wait_for: WaitFor::Executed.into() };

@@ -46,16 +46,22 @@ async fn health(proxy: &Proxy, service: &str) -> ServingStatus {
     HealthClient::new(channel).check(request).await.unwrap().into_inner().status()
 }
 
-const SERVICES: [&str; 2] = ["", "metanode.executor.v1.ExecutorService"];
-
-#[tokio::test]
-async fn x02_before_the_state_is_loaded_the_answer_is_not_ready_rather_than_zero() {
+/// A folder whose proxy has executed commit 1 and ended.
+async fn folder_with_one_commit() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(folder.path()).await;
     let (mut stream, _) = proxy.client().open(0).await;
     stream.execute(commit(1)).await;
     drop(stream);
     proxy.stop().await.unwrap();
+    folder
+}
+
+const SERVICES: [&str; 2] = ["", "metanode.executor.v1.ExecutorService"];
+
+#[tokio::test]
+async fn x02_before_the_state_is_loaded_the_answer_is_not_ready_rather_than_zero() {
+    let folder = folder_with_one_commit().await;
 
     let (release, go) = oneshot::channel();
     let config = write_files(folder.path());
@@ -119,12 +125,7 @@ async fn a_ledger_of_another_network_or_authority_is_not_loaded() {
 #[tokio::test]
 async fn s04_accounts_that_do_not_hash_to_the_stored_root_are_not_loaded() {
     use metanode_shell::durable::{Store, StoreOptions, WriteBatch};
-    let folder = tempfile::tempdir().unwrap();
-    let proxy = Proxy::start(folder.path()).await;
-    let (mut stream, _) = proxy.client().open(0).await;
-    stream.execute(commit(1)).await;
-    drop(stream);
-    proxy.stop().await.unwrap();
+    let folder = folder_with_one_commit().await;
 
     let stored = backend(folder.path());
     let store = Store::open(&stored.path, &StoreOptions::default()).unwrap();

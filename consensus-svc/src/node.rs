@@ -22,7 +22,7 @@ use metanode_shell::{
     grpc::{self, BindError, EndpointError},
     tasks::{Stopped, Supervisor, TaskError},
 };
-use metanode_telemetry::{Telemetry, metrics::ConsensusMetrics, scrape};
+use metanode_telemetry::{Telemetry, metrics::ConsensusMetrics, names::TARGET_STARTUP, scrape};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -129,7 +129,7 @@ impl Node {
         let addresses = (listeners.api.local_addr().ok(), parts.peer_address);
         let metrics_address = listeners.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         tracing::info!(
-            target: "startup",
+            target: TARGET_STARTUP,
             authority = i64::from(config.own.get()),
             chain_id = %config.genesis.chain_id(),
             api = addresses.0.map(tracing::field::display),

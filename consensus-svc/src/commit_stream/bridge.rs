@@ -10,7 +10,10 @@ use metanode_proto::{
     reason,
 };
 use metanode_shell::{grpc, status};
-use metanode_telemetry::metrics::ConsensusMetrics;
+use metanode_telemetry::{
+    metrics::ConsensusMetrics,
+    names::{TARGET_STARTUP, as_i64},
+};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
@@ -21,7 +24,7 @@ use super::{
     executor::{CallError, ExecutorClient},
     handshake::{self, ExecutorPosition, HandshakeDecision, OurPosition},
     outlets::Outlets,
-    session::{Session, SessionEnd, as_i64, warn_call},
+    session::{Session, SessionEnd, warn_call},
     stream_error::{self, Verdict},
     view::Delivery,
 };
@@ -203,7 +206,7 @@ impl<S: CommitSource> Bridge<S> {
         self.opened += 1;
         self.failures = 0;
         self.outlets.opened();
-        tracing::info!(
+        tracing::info!(target: TARGET_STARTUP,
             replay_from = as_i64(start.after.next().get()),
             block_number = as_i64(stream.opened.block_number),
             incarnation = as_i64(self.incarnation),
@@ -218,12 +221,12 @@ impl<S: CommitSource> Bridge<S> {
     /// Steps 0 to 2 of the handshake.
     async fn ask(&mut self, client: &mut ExecutorClient) -> Result<Start, AttemptError> {
         if !self.committee_checked {
-            tracing::info!(epoch = 0_i64, "[EXECUTOR-REQ] asking for the committee");
+            tracing::info!(target: TARGET_STARTUP, epoch = 0_i64, "[EXECUTOR-REQ] asking for the committee");
             let members = client.committee(Epoch::GENESIS).await?;
             handshake::compare_committee(self.genesis.committee(), &members).map_err(AttemptError::Stop)?;
             self.committee_checked = true;
         }
-        tracing::info!("[EXECUTOR-REQ] asking for the last block number");
+        tracing::info!(target: TARGET_STARTUP, "[EXECUTOR-REQ] asking for the last block number");
         let theirs = client.position().await?.ok_or(AttemptError::NotReady)?;
         let ours = OurPosition {
             chain_id: self.genesis.chain_id(),
@@ -254,7 +257,7 @@ impl<S: CommitSource> Bridge<S> {
         let replay_from = as_i64(theirs.block_number.next().get());
         if self.opened == 0 {
             tracing::info!(
-                target: "startup",
+                target: TARGET_STARTUP,
                 synced_block_number = synced,
                 commit_index,
                 replay_from,
@@ -262,7 +265,7 @@ impl<S: CommitSource> Bridge<S> {
                 "[STARTUP] executor position read"
             );
         } else {
-            tracing::info!(
+            tracing::info!(target: TARGET_STARTUP,
                 synced_block_number = synced,
                 commit_index,
                 replay_from,
@@ -270,7 +273,7 @@ impl<S: CommitSource> Bridge<S> {
             );
         }
         if let Some(acknowledged) = rewound_from {
-            tracing::warn!(
+            tracing::warn!(target: TARGET_STARTUP,
                 synced_block_number = synced,
                 acknowledged = as_i64(acknowledged.get()),
                 replay_from,
@@ -284,7 +287,7 @@ impl<S: CommitSource> Bridge<S> {
         let after = after.min(self.source.last_index());
         let digest = self.source.digest(after).await?.unwrap_or(CommitDigest::ZERO);
         tracing::info!(
-            target: "startup",
+            target: TARGET_STARTUP,
             commit_index = as_i64(self.source.last_index().get()),
             replay_from = as_i64(after.next().get()),
             skipped = as_i64(after.get()),
@@ -358,13 +361,13 @@ impl<S: CommitSource> Bridge<S> {
             AttemptError::Log(error) => return SessionEnd::Failed(error),
             // Worth waking someone once, not at every attempt.
             AttemptError::Call(error) if self.failures == 0 => warn_call(&error),
-            AttemptError::Call(error) => tracing::info!(
+            AttemptError::Call(error) => tracing::info!(target: TARGET_STARTUP,
                 attempts = as_i64(self.failures),
                 error = &error as &dyn std::error::Error,
                 "[EXECUTOR-REQ] still no answer that can be used"
             ),
             AttemptError::NotReady => {
-                tracing::info!("[EXECUTOR-REQ] executor is not ready, its position is not known yet");
+                tracing::info!(target: TARGET_STARTUP, "[EXECUTOR-REQ] executor is not ready, its position is not known yet");
             }
             AttemptError::Stop(_) => {}
         }
@@ -376,7 +379,7 @@ impl<S: CommitSource> Bridge<S> {
     }
 
     fn stop(&self, reason: StopReason) {
-        tracing::error!(
+        tracing::error!(target: TARGET_STARTUP,
             reason = reason.name(),
             detail = %reason,
             halts_consensus = reason.halts_core(),

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use consensus_core::{CommitIndex, CommittedSubDag};
 use metanode_proto::executor::v1::{ExecuteCommitsRequest, ExecuteCommitsResponse, execute_commits_request};
+use metanode_telemetry::names::{TARGET_STARTUP, as_i64};
 use tokio::{
     sync::mpsc::Permit,
     time::{Instant, sleep_until, timeout},
@@ -132,7 +133,7 @@ impl<S: CommitSource> Session<S> {
                 None
             }
             Step::Late => {
-                tracing::warn!(
+                tracing::warn!(target: TARGET_STARTUP,
                     expected_index = as_i64(self.window.executed().next().get()),
                     in_flight = self.window.in_flight(),
                     timeout_ms = as_i64(millis(self.settings.acknowledge_timeout)),
@@ -151,7 +152,7 @@ impl<S: CommitSource> Session<S> {
         let response = match answer {
             Ok(Some(response)) => response,
             Ok(None) => {
-                tracing::warn!(
+                tracing::warn!(target: TARGET_STARTUP,
                     in_flight = self.window.in_flight(),
                     "[EXECUTOR-REQ] executor closed the stream"
                 );
@@ -174,7 +175,7 @@ impl<S: CommitSource> Session<S> {
             .acknowledge(acknowledgement.index, acknowledgement.digest)
             .map_err(|error| SessionEnd::Stop(contradiction(&error)))?;
         if acknowledgement.wire.duplicate {
-            tracing::info!(
+            tracing::info!(target: TARGET_STARTUP,
                 commit_index = as_i64(acknowledgement.index.get()),
                 "[SEQUENTIAL-BUFFER] executor dropped a commit that it had executed before"
             );
@@ -188,7 +189,7 @@ impl<S: CommitSource> Session<S> {
         self.source.record_acknowledged(acknowledgement.index).await.map_err(SessionEnd::Failed)?;
         self.outlets.executed(acknowledgement);
         if let Some(report) = self.progress.acknowledged(acknowledgement.index, self.opened_at.elapsed()) {
-            tracing::info!(
+            tracing::info!(target: TARGET_STARTUP,
                 done = as_i64(report.done),
                 total = as_i64(report.total),
                 remaining_ms = as_i64(millis(report.remaining)),
@@ -202,7 +203,7 @@ impl<S: CommitSource> Session<S> {
     fn judge(&self, status: &Status) -> SessionEnd {
         match stream_error::judge(status, self.window.executed().next()) {
             Verdict::HandshakeAgain { expected } => {
-                tracing::warn!(
+                tracing::warn!(target: TARGET_STARTUP,
                     expected_index = as_i64(expected.map_or(0, CommitIndex::get)),
                     last_sent = as_i64(self.window.last_sent().get()),
                     "[SEQUENTIAL-BUFFER] executor misses a commit, asking for its position again"
@@ -210,7 +211,7 @@ impl<S: CommitSource> Session<S> {
                 SessionEnd::HandshakeAgain { expected }
             }
             Verdict::Reconnect => {
-                tracing::warn!(
+                tracing::warn!(target: TARGET_STARTUP,
                     code = ?status.code(),
                     message = status.message(),
                     in_flight = self.window.in_flight(),
@@ -249,9 +250,9 @@ impl<S: CommitSource> Session<S> {
         self.held_back = held_back;
         let (commits, bytes) = (self.window.in_flight(), as_i64(self.window.in_flight_bytes()));
         if held_back {
-            tracing::debug!(commits, bytes, "[SEQUENTIAL-BUFFER] window is full, sending waits");
+            tracing::debug!(target: TARGET_STARTUP, commits, bytes, "[SEQUENTIAL-BUFFER] window is full, sending waits");
         } else {
-            tracing::debug!(commits, bytes, "[SEQUENTIAL-BUFFER] window has room, sending goes on");
+            tracing::debug!(target: TARGET_STARTUP, commits, bytes, "[SEQUENTIAL-BUFFER] window has room, sending goes on");
         }
     }
 }
@@ -290,7 +291,7 @@ fn send(
     window: &mut Window,
 ) {
     let Some(sub_dag) = page.pop_front() else { return };
-    tracing::trace!(commit_index = as_i64(sub_dag.commit.index.get()), "[EXECUTOR-REQ] commit sent");
+    tracing::trace!(target: TARGET_STARTUP, commit_index = as_i64(sub_dag.commit.index.get()), "[EXECUTOR-REQ] commit sent");
     window.sent(sub_dag.digest, sub_dag.counted_bytes());
     let commit = wire::commit_to_proto(&sub_dag);
     permit.send(ExecuteCommitsRequest { message: Some(execute_commits_request::Message::Commit(commit)) });
@@ -304,11 +305,7 @@ fn contradiction(error: &AcknowledgeError) -> StopReason {
 }
 
 pub(super) fn warn_call(error: &CallError) {
-    tracing::warn!(error = error as &dyn std::error::Error, "[EXECUTOR-REQ] no answer that can be used");
-}
-
-pub(super) fn as_i64(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+    tracing::warn!(target: TARGET_STARTUP, error = error as &dyn std::error::Error, "[EXECUTOR-REQ] no answer that can be used");
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

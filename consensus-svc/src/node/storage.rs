@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use consensus_core::{Consensus, Effect, Round, VerifiedBlock};
 use metanode_shell::durable::WriteError;
-use metanode_telemetry::metrics::ConsensusMetrics;
+use metanode_telemetry::{
+    metrics::ConsensusMetrics,
+    names::{TARGET_STARTUP, as_i64},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
@@ -68,7 +71,7 @@ impl Storage {
         let log = Arc::new(log);
         let feed = Arc::new(CommitFeed::new(Arc::clone(&log), FeedOptions::default())?);
         tracing::info!(
-            target: "startup",
+            target: TARGET_STARTUP,
             commit_index = as_i64(feed.last_index().get()),
             commit_digest = %feed.head().digest,
             earliest_index = as_i64(log.earliest_index().get()),
@@ -89,8 +92,4 @@ pub(super) async fn watch(log: Arc<CommitLog>, shutdown: CancellationToken) -> R
         () = shutdown.cancelled() => Ok(()),
         error = log.failed() => Err(error),
     }
-}
-
-fn as_i64(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

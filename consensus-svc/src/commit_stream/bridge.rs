@@ -97,6 +97,8 @@ pub struct Bridge<S> {
     opened: u64,
     /// Attempts since the last open stream.
     failures: u64,
+    /// A handshake was repeated without a pause, and no commit was acknowledged since: the next one pauses.
+    hurried: bool,
 }
 
 /// Where a stream begins.
@@ -108,6 +110,10 @@ struct Start {
 /// Why there was no stream, or how it ended.
 enum AttemptError {
     Call(CallError),
+    /// The executor expects another commit than the one after the position that it was asked for.
+    Moved {
+        expected: Option<CommitIndex>,
+    },
     NotReady,
     Stop(StopReason),
     Log(SourceError),
@@ -150,6 +156,7 @@ impl<S: CommitSource> Bridge<S> {
             unasked_after,
             opened: 0,
             failures: 0,
+            hurried: false,
         };
         Ok((bridge, receiver))
     }
@@ -180,6 +187,11 @@ impl<S: CommitSource> Bridge<S> {
                     self.stop(reason);
                     return Ok(());
                 }
+                SessionEnd::HandshakeAgain { .. } if !self.hurried => {
+                    self.hurried = true;
+                    self.outlets.delivery(Delivery::Connecting);
+                    continue;
+                }
                 SessionEnd::HandshakeAgain { .. } | SessionEnd::Reconnect => {}
             }
             self.outlets.delivery(Delivery::Connecting);
@@ -201,12 +213,14 @@ impl<S: CommitSource> Bridge<S> {
         };
         self.outlets.replay_from(start.after.next());
         let stream = client.open(self.opening(&start)).await?;
+        self.check_incarnation(stream.opened.incarnation)?;
         self.incarnation = stream.opened.incarnation;
         self.check_opened(&start, CommitIndex::new(stream.opened.block_number))?;
         self.opened += 1;
         self.failures = 0;
         self.outlets.opened();
-        tracing::info!(target: TARGET_STARTUP,
+        tracing::info!(
+            target: TARGET_STARTUP,
             replay_from = as_i64(start.after.next().get()),
             block_number = as_i64(stream.opened.block_number),
             incarnation = as_i64(self.incarnation),
@@ -265,7 +279,8 @@ impl<S: CommitSource> Bridge<S> {
                 "[STARTUP] executor position read"
             );
         } else {
-            tracing::info!(target: TARGET_STARTUP,
+            tracing::info!(
+                target: TARGET_STARTUP,
                 synced_block_number = synced,
                 commit_index,
                 replay_from,
@@ -273,7 +288,8 @@ impl<S: CommitSource> Bridge<S> {
             );
         }
         if let Some(acknowledged) = rewound_from {
-            tracing::warn!(target: TARGET_STARTUP,
+            tracing::warn!(
+                target: TARGET_STARTUP,
                 synced_block_number = synced,
                 acknowledged = as_i64(acknowledged.get()),
                 replay_from,
@@ -308,6 +324,13 @@ impl<S: CommitSource> Bridge<S> {
         }
     }
 
+    /// One is always issued, and a process keeps the one that it was issued.
+    fn check_incarnation(&self, opened: u64) -> Result<(), CallError> {
+        let kept = self.incarnation == 0 || opened == self.incarnation;
+        let malformed = CallError::Malformed { call: "ExecuteCommits", field: "opened.incarnation" };
+        if opened != 0 && kept { Ok(()) } else { Err(malformed) }
+    }
+
     /// The position may have moved since it was asked, and was perhaps never asked.
     fn check_opened(&self, start: &Start, block_number: CommitIndex) -> Result<(), AttemptError> {
         let ours = self.source.last_index();
@@ -315,10 +338,7 @@ impl<S: CommitSource> Bridge<S> {
             return Err(AttemptError::Stop(StopReason::ExecutorAhead { executor: block_number, ours }));
         }
         if self.unasked_after.is_none() && block_number != start.after {
-            return Err(AttemptError::Call(CallError::Malformed {
-                call: "ExecuteCommits",
-                field: "opened.block_number",
-            }));
+            return Err(AttemptError::Moved { expected: Some(block_number.next()) });
         }
         Ok(())
     }
@@ -327,6 +347,7 @@ impl<S: CommitSource> Bridge<S> {
     fn session_ended(&mut self, started: CommitIndex, executed: CommitIndex, end: &SessionEnd) {
         if executed > started {
             self.backoff.reset();
+            self.hurried = false;
         }
         if self.settings.read_enabled {
             // From the first stream on, the executor is asked.
@@ -341,15 +362,11 @@ impl<S: CommitSource> Bridge<S> {
     fn attempt_failed(&mut self, error: AttemptError) -> SessionEnd {
         let unavailable = match &error {
             AttemptError::Stop(reason) => return SessionEnd::Stop(reason.clone()),
+            AttemptError::Moved { expected } => return self.moved(*expected),
             AttemptError::Call(CallError::Refused { status, .. }) => {
                 match stream_error::judge(status, self.outlets.executed_index().next()) {
                     Verdict::Stop(reason) => return SessionEnd::Stop(reason),
-                    Verdict::HandshakeAgain { expected } => {
-                        if let (Some(after), Some(expected)) = (&mut self.unasked_after, expected) {
-                            *after = CommitIndex::new(expected.get().saturating_sub(1));
-                        }
-                        false
-                    }
+                    Verdict::HandshakeAgain { expected } => return self.moved(expected),
                     Verdict::Reconnect => true,
                 }
             }
@@ -361,15 +378,19 @@ impl<S: CommitSource> Bridge<S> {
             AttemptError::Log(error) => return SessionEnd::Failed(error),
             // Worth waking someone once, not at every attempt.
             AttemptError::Call(error) if self.failures == 0 => warn_call(&error),
-            AttemptError::Call(error) => tracing::info!(target: TARGET_STARTUP,
+            AttemptError::Call(error) => tracing::info!(
+                target: TARGET_STARTUP,
                 attempts = as_i64(self.failures),
                 error = &error as &dyn std::error::Error,
                 "[EXECUTOR-REQ] still no answer that can be used"
             ),
             AttemptError::NotReady => {
-                tracing::info!(target: TARGET_STARTUP, "[EXECUTOR-REQ] executor is not ready, its position is not known yet");
+                tracing::info!(
+                    target: TARGET_STARTUP,
+                    "[EXECUTOR-REQ] executor is not ready, its position is not known yet"
+                );
             }
-            AttemptError::Stop(_) => {}
+            AttemptError::Stop(_) | AttemptError::Moved { .. } => {}
         }
         self.failures += 1;
         if unavailable && self.opened == 0 && self.settings.on_unavailable == OnUnavailable::Genesis {
@@ -378,8 +399,22 @@ impl<S: CommitSource> Bridge<S> {
         SessionEnd::Reconnect
     }
 
+    /// Nothing is wrong: the executor, or an earlier stream of ours, went on between the question and the opening.
+    fn moved(&mut self, expected: Option<CommitIndex>) -> SessionEnd {
+        if let (Some(after), Some(expected)) = (&mut self.unasked_after, expected) {
+            *after = CommitIndex::new(expected.get().saturating_sub(1));
+        }
+        tracing::info!(
+            target: TARGET_STARTUP,
+            expected_index = as_i64(expected.map_or(0, CommitIndex::get)),
+            "[EXECUTOR-REQ] executor expects another commit, asking for its position again"
+        );
+        SessionEnd::HandshakeAgain { expected }
+    }
+
     fn stop(&self, reason: StopReason) {
-        tracing::error!(target: TARGET_STARTUP,
+        tracing::error!(
+            target: TARGET_STARTUP,
             reason = reason.name(),
             detail = %reason,
             halts_consensus = reason.halts_core(),

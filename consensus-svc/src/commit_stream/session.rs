@@ -133,7 +133,8 @@ impl<S: CommitSource> Session<S> {
                 None
             }
             Step::Late => {
-                tracing::warn!(target: TARGET_STARTUP,
+                tracing::warn!(
+                    target: TARGET_STARTUP,
                     expected_index = as_i64(self.window.executed().next().get()),
                     in_flight = self.window.in_flight(),
                     timeout_ms = as_i64(millis(self.settings.acknowledge_timeout)),
@@ -152,7 +153,8 @@ impl<S: CommitSource> Session<S> {
         let response = match answer {
             Ok(Some(response)) => response,
             Ok(None) => {
-                tracing::warn!(target: TARGET_STARTUP,
+                tracing::warn!(
+                    target: TARGET_STARTUP,
                     in_flight = self.window.in_flight(),
                     "[EXECUTOR-REQ] executor closed the stream"
                 );
@@ -175,7 +177,8 @@ impl<S: CommitSource> Session<S> {
             .acknowledge(acknowledgement.index, acknowledgement.digest)
             .map_err(|error| SessionEnd::Stop(contradiction(&error)))?;
         if acknowledgement.wire.duplicate {
-            tracing::info!(target: TARGET_STARTUP,
+            tracing::info!(
+                target: TARGET_STARTUP,
                 commit_index = as_i64(acknowledgement.index.get()),
                 "[SEQUENTIAL-BUFFER] executor dropped a commit that it had executed before"
             );
@@ -189,7 +192,8 @@ impl<S: CommitSource> Session<S> {
         self.source.record_acknowledged(acknowledgement.index).await.map_err(SessionEnd::Failed)?;
         self.outlets.executed(acknowledgement);
         if let Some(report) = self.progress.acknowledged(acknowledgement.index, self.opened_at.elapsed()) {
-            tracing::info!(target: TARGET_STARTUP,
+            tracing::info!(
+                target: TARGET_STARTUP,
                 done = as_i64(report.done),
                 total = as_i64(report.total),
                 remaining_ms = as_i64(millis(report.remaining)),
@@ -203,7 +207,8 @@ impl<S: CommitSource> Session<S> {
     fn judge(&self, status: &Status) -> SessionEnd {
         match stream_error::judge(status, self.window.executed().next()) {
             Verdict::HandshakeAgain { expected } => {
-                tracing::warn!(target: TARGET_STARTUP,
+                tracing::warn!(
+                    target: TARGET_STARTUP,
                     expected_index = as_i64(expected.map_or(0, CommitIndex::get)),
                     last_sent = as_i64(self.window.last_sent().get()),
                     "[SEQUENTIAL-BUFFER] executor misses a commit, asking for its position again"
@@ -211,7 +216,8 @@ impl<S: CommitSource> Session<S> {
                 SessionEnd::HandshakeAgain { expected }
             }
             Verdict::Reconnect => {
-                tracing::warn!(target: TARGET_STARTUP,
+                tracing::warn!(
+                    target: TARGET_STARTUP,
                     code = ?status.code(),
                     message = status.message(),
                     in_flight = self.window.in_flight(),
@@ -250,9 +256,17 @@ impl<S: CommitSource> Session<S> {
         self.held_back = held_back;
         let (commits, bytes) = (self.window.in_flight(), as_i64(self.window.in_flight_bytes()));
         if held_back {
-            tracing::debug!(target: TARGET_STARTUP, commits, bytes, "[SEQUENTIAL-BUFFER] window is full, sending waits");
+            tracing::debug!(
+                target: TARGET_STARTUP,
+                commits, bytes,
+                "[SEQUENTIAL-BUFFER] window is full, sending waits"
+            );
         } else {
-            tracing::debug!(target: TARGET_STARTUP, commits, bytes, "[SEQUENTIAL-BUFFER] window has room, sending goes on");
+            tracing::debug!(
+                target: TARGET_STARTUP,
+                commits, bytes,
+                "[SEQUENTIAL-BUFFER] window has room, sending goes on"
+            );
         }
     }
 }
@@ -291,7 +305,11 @@ fn send(
     window: &mut Window,
 ) {
     let Some(sub_dag) = page.pop_front() else { return };
-    tracing::trace!(target: TARGET_STARTUP, commit_index = as_i64(sub_dag.commit.index.get()), "[EXECUTOR-REQ] commit sent");
+    tracing::trace!(
+        target: TARGET_STARTUP,
+        commit_index = as_i64(sub_dag.commit.index.get()),
+        "[EXECUTOR-REQ] commit sent"
+    );
     window.sent(sub_dag.digest, sub_dag.counted_bytes());
     let commit = wire::commit_to_proto(&sub_dag);
     permit.send(ExecuteCommitsRequest { message: Some(execute_commits_request::Message::Commit(commit)) });
@@ -305,7 +323,11 @@ fn contradiction(error: &AcknowledgeError) -> StopReason {
 }
 
 pub(super) fn warn_call(error: &CallError) {
-    tracing::warn!(target: TARGET_STARTUP, error = error as &dyn std::error::Error, "[EXECUTOR-REQ] no answer that can be used");
+    tracing::warn!(
+        target: TARGET_STARTUP,
+        error = error as &dyn std::error::Error,
+        "[EXECUTOR-REQ] no answer that can be used"
+    );
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

@@ -189,6 +189,40 @@ async fn d12_a_fenced_process_stops_streaming_for_good() {
 }
 
 #[tokio::test]
+async fn a_position_that_moved_since_it_was_asked_is_asked_again() {
+    let mut executor = Executor::start().await;
+    let fixture = Fixture::start(MemorySource::with(5), settings(&executor.uri())).await;
+    executor.answer_committee(fixture.genesis.committee()).await;
+    executor.answer_position(fixture.at(2)).await;
+    let moved = executor.stream().await;
+    moved.opened(1, 3).await;
+    let mut stream = executor.handshake(fixture.at(3)).await;
+    assert_eq!(stream.opening.after_index, 3);
+    assert_eq!(stream.commit().await.index, 4);
+}
+
+#[tokio::test]
+async fn an_incarnation_of_zero_or_another_than_was_issued_is_malformed() {
+    let mut executor = Executor::start().await;
+    let fixture = Fixture::start(MemorySource::with(1), settings(&executor.uri())).await;
+    executor.answer_committee(fixture.genesis.committee()).await;
+    executor.answer_position(fixture.at(0)).await;
+    let zero = executor.stream().await;
+    zero.opened(0, 0).await;
+    let mut stream = executor.handshake(fixture.at(0)).await;
+    assert_eq!(stream.opening.lease.as_ref().unwrap().incarnation, 0, "none was issued");
+    stream.commit().await;
+    drop(stream);
+    executor.answer_position(fixture.at(0)).await;
+    let stream = executor.stream().await;
+    assert_eq!(stream.opening.lease.as_ref().unwrap().incarnation, 1);
+    stream.opened(2, 0).await;
+    executor.answer_position(fixture.at(0)).await;
+    let stream = executor.stream().await;
+    assert_eq!(stream.opening.lease.as_ref().unwrap().incarnation, 1, "the one that was issued is kept");
+}
+
+#[tokio::test]
 async fn x10_a_refused_commit_stops_delivery_there_with_the_executors_error() {
     let mut executor = Executor::start().await;
     let mut fixture = Fixture::start(MemorySource::with(5), settings(&executor.uri())).await;

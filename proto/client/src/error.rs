@@ -22,7 +22,7 @@ pub enum CallError {
         #[source]
         source: Box<Status>,
     },
-    /// UNAVAILABLE by the service itself: it starts, drains, or does not propose.
+    /// UNAVAILABLE by the service itself: it starts or drains.
     #[error("the service is unavailable: {}", text(reason))]
     Unavailable {
         /// Its stable reason, where it gave one.
@@ -67,7 +67,8 @@ pub enum CallError {
     /// The time for the call is over. It ends the wait, not what was submitted.
     #[error("the time for the call is over")]
     DeadlineExceeded,
-    /// Any other refusal. Trying again does not help.
+    /// Any other refusal. Trying again does not help: among them `NOT_PROPOSING` and `DELIVERY_STOPPED`, which an operator
+    /// must mend.
     #[error("the service refused with {code:?} ({}): {message}", text(reason))]
     Refused {
         /// Canonical code.
@@ -111,7 +112,14 @@ impl CallError {
 
     /// Whether the service may have acted on the call: then a submission may be in the order already.
     pub fn outcome_unknown(&self) -> bool {
-        matches!(self, Self::Disconnected { .. } | Self::Unavailable { .. } | Self::DeadlineExceeded)
+        match self {
+            Self::Disconnected { .. } | Self::Unavailable { .. } | Self::DeadlineExceeded => true,
+            // They also end waits for what was taken before.
+            Self::Refused { reason: Some(reason), .. } => {
+                [reason::NOT_PROPOSING, reason::DELIVERY_STOPPED].contains(&reason.as_str())
+            }
+            _ => false,
+        }
     }
 
     /// Whether the same call may succeed later, without anybody changing anything.
@@ -167,6 +175,17 @@ mod tests {
 
         let error = CallError::from_status(Status::already_exists("TRANSACTION_POOLED"));
         assert!(matches!(error, CallError::Refused { code: Code::AlreadyExists, .. }));
+    }
+
+    #[test]
+    fn what_only_an_operator_mends_is_not_tried_again_and_may_have_been_taken() {
+        for stopped in [reason::NOT_PROPOSING, reason::DELIVERY_STOPPED] {
+            let error = CallError::from_status(reason(Code::FailedPrecondition, stopped, "x", &[]));
+            assert!(matches!(&error, CallError::Refused { reason: Some(reason), .. } if reason == stopped));
+            assert!(!error.is_transient() && error.outcome_unknown());
+        }
+        let other = CallError::from_status(Status::failed_precondition("x"));
+        assert!(!other.is_transient() && !other.outcome_unknown());
     }
 
     #[test]

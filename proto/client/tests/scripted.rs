@@ -152,6 +152,15 @@ async fn a_transaction_that_somebody_else_pooled_is_an_error_at_once() {
 }
 
 #[tokio::test]
+async fn an_authority_that_has_stopped_is_an_error_at_once() {
+    for stopped in [reason::NOT_PROPOSING, reason::DELIVERY_STOPPED] {
+        let refused = status::reason(Code::FailedPrecondition, stopped, "stopped", &[]);
+        let error = submit(vec![Err(refused)]).await.unwrap_err();
+        assert!(matches!(error, CallError::Refused { code: Code::FailedPrecondition, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_with_too_few_outcomes_breaks_the_contract() {
     let error = submit(vec![Ok(SubmitResponse::default())]).await.unwrap_err();
     assert!(matches!(error, CallError::BrokenContract { .. }));

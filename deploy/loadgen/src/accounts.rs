@@ -52,7 +52,7 @@ impl Accounts {
         let recipients: Vec<_> = self.keys().cycle().skip(1).take(self.len()).collect();
         for (place, (account, recipient)) in self.accounts.into_iter().zip(recipients).enumerate() {
             if let Some(lane) = place.checked_rem(lanes).and_then(|lane| dealt.get_mut(lane)) {
-                lane.push(Sender { account, recipient });
+                lane.push(Sender { account, recipient, amount: 1 });
             }
         }
         dealt
@@ -81,20 +81,37 @@ impl Account {
 pub(crate) struct Sender {
     account: Account,
     recipient: AccountKey,
+    /// Units of the next transfer.
+    amount: u64,
 }
 
 impl Sender {
-    /// The next transfer: one unit, padded by `memo`. The same until [`Sender::advance`].
+    /// The next transfer, padded by `memo`. The same until [`Sender::advance`] or [`Sender::vary`].
     pub(crate) fn sign(&self, chain_id: ChainId, memo: &[u8]) -> Option<Signed> {
-        let (recipient, nonce) = (self.recipient, self.account.nonce);
-        let bytes =
-            TransferBody { chain_id, recipient, amount: 1, nonce, memo }.sign(&self.account.key).ok()?;
+        let (recipient, amount, nonce) = (self.recipient, self.amount, self.account.nonce);
+        let bytes = TransferBody { chain_id, recipient, amount, nonce, memo }.sign(&self.account.key).ok()?;
         Some(Signed { digest: reference_ledger::transaction_digest(&bytes), bytes: bytes.into() })
+    }
+
+    /// The account.
+    pub(crate) const fn address(&self) -> &AccountKey {
+        &self.account.address
+    }
+
+    /// The nonce of the next transfer.
+    pub(crate) const fn nonce(&self) -> u64 {
+        self.account.nonce
     }
 
     /// The nonce is used.
     pub(crate) fn advance(&mut self) {
         self.account.nonce = self.account.nonce.saturating_add(1);
+        self.amount = 1;
+    }
+
+    /// The nonce is not used: the next transfer has it again, with other bytes, as the same ones would be a duplicate.
+    pub(crate) fn vary(&mut self) {
+        self.amount = self.amount.saturating_add(1);
     }
 }
 

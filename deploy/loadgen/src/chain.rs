@@ -3,6 +3,8 @@
 use metanode_client::{CallError, Commit, CommitPosition, CommitReader, NodeClient, ReadError};
 use metanode_proto::genesis::GenesisFile;
 use reference_ledger::{AccountKey, ChainId, Digest, ExecuteError, GenesisError, Ledger, Transaction};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The chain cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,7 @@ pub enum ChainError {
     Execute(#[from] ExecuteError),
 }
 
-/// A ledger in the state of the newest commit of the node at `uri`: it gives the nonces that accounts have to use next.
+/// The nonces of all accounts in the state of the newest commit of the node at `uri`: those to use next.
 /// Reads all commits from the first one, so the node must not have pruned any.
 ///
 /// # Errors
@@ -43,12 +45,71 @@ pub async fn read_nonces(
     genesis: &GenesisFile,
 ) -> Result<impl Fn(&AccountKey) -> u64 + use<>, ChainError> {
     let newest = NodeClient::new(uri)?.status().await?.commit_index;
-    let mut ledger = genesis_ledger(genesis)?;
-    let mut reader = CommitReader::new(uri, CommitPosition::GENESIS)?;
-    while ledger.position().index < newest {
-        execute(&mut ledger, &reader.next().await?)?;
+    let mut chain = Chain::new(uri, genesis)?;
+    chain.advance_to(newest).await?;
+    Ok(move |key: &AccountKey| chain.nonce(key))
+}
+
+/// A ledger of our own that follows the commits of one node.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    ledger: Ledger,
+    reader: CommitReader,
+}
+
+impl Chain {
+    /// At genesis; nothing is read yet.
+    pub(crate) fn new(uri: &str, genesis: &GenesisFile) -> Result<Self, ChainError> {
+        let reader = CommitReader::new(uri, CommitPosition::GENESIS)?;
+        Ok(Self { ledger: genesis_ledger(genesis)?, reader })
     }
-    Ok(move |key: &AccountKey| ledger.account(key).nonce)
+
+    /// Reads and executes up to a commit that the node has. Dropped half way, it goes on there when called again.
+    pub(crate) async fn advance_to(&mut self, index: u64) -> Result<(), ChainError> {
+        while self.ledger.position().index < index {
+            execute(&mut self.ledger, &self.reader.next().await?)?;
+        }
+        Ok(())
+    }
+
+    /// The nonce that the account has to use next.
+    pub(crate) fn nonce(&self, key: &AccountKey) -> u64 {
+        self.ledger.account(key).nonce
+    }
+}
+
+/// Says what nonce an account has after a commit, by a [`Chain`] that is made at the first question: for the few transactions
+/// whose result nobody tells. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct NonceReader {
+    uri: String,
+    /// `None` where nobody can be asked.
+    genesis: Option<Arc<GenesisFile>>,
+    chain: Arc<Mutex<Option<Chain>>>,
+}
+
+impl NonceReader {
+    /// Will read from the node at `uri`.
+    pub(crate) fn new(uri: String, genesis: Option<Arc<GenesisFile>>) -> Self {
+        Self { uri, genesis, chain: Arc::default() }
+    }
+
+    /// The nonces that the accounts have to use after the commit at `index`, which the node must have; `None` without a
+    /// genesis to begin from.
+    pub(crate) async fn nonces_after(
+        &self,
+        index: u64,
+        accounts: &[AccountKey],
+    ) -> Result<Option<Vec<u64>>, ChainError> {
+        let Some(genesis) = &self.genesis else { return Ok(None) };
+        let mut chain = self.chain.lock().await;
+        let chain = match &mut *chain {
+            Some(chain) => chain,
+            none => none.insert(Chain::new(&self.uri, genesis)?),
+        };
+        chain.advance_to(index).await?;
+        Ok(Some(accounts.iter().map(|account| chain.nonce(account)).collect()))
+    }
 }
 
 fn genesis_ledger(genesis: &GenesisFile) -> Result<Ledger, ChainError> {

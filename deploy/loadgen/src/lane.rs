@@ -3,6 +3,7 @@
 use crate::{
     Fate, LaneSnapshot, Latency, LoadReport, Settled, Snapshot,
     accounts::Sender,
+    chain::NonceReader,
     schedule::Schedule,
     settle::{Ending, Pending, SettledBatch, settle},
 };
@@ -29,6 +30,7 @@ pub(crate) struct LaneSetup {
     /// Index of its authority.
     pub(crate) index: usize,
     pub(crate) client: SubmitClient,
+    pub(crate) nonces: NonceReader,
     pub(crate) chain_id: ChainId,
     pub(crate) memo_bytes: usize,
     pub(crate) tx_size_bytes: usize,
@@ -115,7 +117,8 @@ impl Lane {
                 return;
             }
             let batch = self.sign(count);
-            self.in_flight.spawn(settle(self.setup.client.clone(), batch, self.setup.abandon.clone()));
+            let LaneSetup { client, nonces, abandon, .. } = &self.setup;
+            self.in_flight.spawn(settle(client.clone(), nonces.clone(), batch, abandon.clone()));
         }
     }
 
@@ -156,12 +159,16 @@ impl Lane {
                     self.report.first_rejection.get_or_insert(reason);
                     if nonce_used {
                         sender.advance();
+                    } else {
+                        sender.vary();
                     }
                     self.idle.push_back(sender);
                     Fate::Rejected
                 }
-                Ending::Unresolved => {
+                // The account rests: nobody knows its nonce.
+                Ending::Unresolved { reason } => {
                     self.report.lost += 1;
+                    self.report.first_rejection = self.report.first_rejection.take().or(reason);
                     Fate::Unresolved
                 }
             };

@@ -5,8 +5,9 @@
 //!
 //! Accounts come from a seed ([`Accounts`]); a network's genesis funds them. Each is pinned to one authority and has at
 //! most one transaction in flight, so that nonces arrive in order. After a broken connection or a restart of the authority the
-//! same bytes are submitted again until their fate is known: executed, or rejected. What is still open at the drain deadline
-//! counts as lost.
+//! same bytes are submitted again until their fate is known: executed, or rejected. Where an authority can tell only that a
+//! transaction is in the order, its commits are read and executed here to learn the account's nonce. What is still open at
+//! the drain deadline counts as lost.
 //!
 //! ```no_run
 //! use loadgen::{Accounts, Load, LoadOptions};

@@ -2,12 +2,14 @@
 
 use crate::{
     Accounts, LaneSnapshot, LoadReport, Settled, Snapshot,
+    chain::NonceReader,
     lane::{Lane, LaneSetup},
     schedule::Schedule,
 };
 use metanode_client::{CallError, SubmitClient};
+use metanode_proto::genesis::GenesisFile;
 use reference_ledger::{ChainId, MAX_MEMO_BYTES, MIN_TRANSFER_BYTES};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -30,6 +32,9 @@ pub struct LoadOptions {
     pub duration: Option<Duration>,
     /// How long to wait for what is open after the last one was sent. Default 30 s.
     pub drain_deadline: Duration,
+    /// Genesis of the network: to compute from its commits what became of a transaction whose result the authority cannot tell.
+    /// Without it such a transaction counts as lost. Default none.
+    pub genesis: Option<Arc<GenesisFile>>,
     /// Told of each transaction at its end; slow reading slows the load. Default nobody.
     pub settled: Option<mpsc::Sender<Vec<Settled>>>,
 }
@@ -44,6 +49,7 @@ impl LoadOptions {
             tx_size_bytes: 512,
             duration: Some(Duration::from_secs(30)),
             drain_deadline: Duration::from_secs(30),
+            genesis: None,
             settled: None,
         }
     }
@@ -121,13 +127,15 @@ impl Load {
         let (snapshots, receiver) = watch::channel(Snapshot { lanes: vec![LaneSnapshot::default(); lanes] });
         let mut running = JoinSet::new();
         let lane_count = u32::try_from(lanes).unwrap_or(u32::MAX);
-        for (((index, client), senders), number) in
-            clients.into_iter().enumerate().zip(accounts.deal(lanes)).zip(0..)
+        let endpoints = options.endpoints.iter().zip(clients);
+        for (((index, (uri, client)), senders), number) in
+            endpoints.enumerate().zip(accounts.deal(lanes)).zip(0..)
         {
             let schedule = Schedule::new(options.rate_per_s, number, lane_count);
             let setup = LaneSetup {
                 index,
                 client,
+                nonces: NonceReader::new(uri.clone(), options.genesis.clone()),
                 chain_id: options.chain_id,
                 memo_bytes,
                 tx_size_bytes: options.tx_size_bytes,

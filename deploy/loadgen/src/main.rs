@@ -6,7 +6,7 @@ use clap::Parser;
 use loadgen::{Accounts, Load, LoadOptions, LoadReport, Snapshot};
 use metanode_proto::genesis::GenesisFile;
 use reference_ledger::ChainId;
-use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 const EXAMPLES: &str = "\
 Load a network of your own:
@@ -93,6 +93,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<LoadReport> {
     let mut options = LoadOptions::new(ChainId(chain_id), arguments.endpoint.clone());
     options.rate_per_s = arguments.rate;
     options.tx_size_bytes = arguments.tx_size;
+    options.genesis = Some(Arc::new(genesis));
     options.duration = Some(Duration::from_secs(arguments.duration));
     let load = Load::start(options, accounts.with_nonces(nonce_of))?;
     let stop = load.stop_token();

@@ -11,7 +11,7 @@ pub enum Fate {
     Executed,
     /// Rejected by the executor, or refused by the authority for good.
     Rejected,
-    /// Not known at the drain deadline.
+    /// Not known: at the drain deadline, or because its authority has stopped.
     Unresolved,
 }
 
@@ -70,7 +70,7 @@ pub struct LoadReport {
     pub executed: u64,
     /// Rejected by the executor, or refused by the authority for good.
     pub rejected: u64,
-    /// Sent, and not settled at the drain deadline.
+    /// Sent, and of unknown fate: not settled at the drain deadline, or its authority has stopped.
     pub lost: u64,
     /// Sent more than once, because the fate of an earlier try was unknown.
     pub resubmitted: u64,
@@ -80,7 +80,7 @@ pub struct LoadReport {
     pub latency: Latency,
     /// Time from the start to the last settled transaction.
     pub elapsed: Duration,
-    /// Why a transaction was rejected, or refused for good, for the first one that was.
+    /// Why a transaction was rejected, refused for good, or lost before the drain deadline, for the first one that was.
     pub first_rejection: Option<String>,
 }
 

@@ -4,7 +4,10 @@
 //! (SIGSTOP) until consensus has sent more than it got acknowledged; then the victims are killed. What was on its way may then be
 //! executed (the executor lives, and finds it in its socket) or lost (the executor dies with it): both must end the same.
 
-use crate::wait::until;
+use crate::{
+    scrape::{scrape, value},
+    wait::until,
+};
 use anyhow::Context;
 use futures::future::try_join_all;
 use loadgen::{Load, LoadOptions, LoadReport};
@@ -25,6 +28,7 @@ use metanode_shell::grpc::channel;
 use nix::sys::signal::Signal;
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::task::spawn_blocking;
@@ -80,10 +84,12 @@ pub struct Evidence {
     pub sent_unacknowledged: u64,
     /// The position that the executor had durably, before it was connected to again.
     pub reported: u64,
-    /// First index that it was sent then.
-    pub first_received: u64,
-    /// Commits that it got twice after the kill.
+    /// First commit that consensus then handed to the stream, by its status.
+    pub first_sent: u64,
+    /// Commits that the executor got twice after the kill, as it told consensus.
     pub duplicates: u64,
+    /// The same from the executor's own metrics, at the end.
+    pub counted_by_executor: u64,
 }
 
 /// A whole run.
@@ -108,12 +114,14 @@ impl Story {
         for one in evidence {
             assert!(one.sent_unacknowledged > 0, "nothing was on its way: {one:?}");
             assert!(one.reported >= one.acknowledged, "an acknowledged commit is not durable: {one:?}");
-            assert_eq!(one.first_received, one.reported + 1, "{one:?}");
-            assert_eq!(one.duplicates, 0, "{one:?}");
+            assert_eq!(one.first_sent, one.reported + 1, "{one:?}");
+            assert_eq!((one.duplicates, one.counted_by_executor), (0, 0), "{one:?}");
         }
         let tally = verdict.tally;
         assert_eq!((tally.lost, tally.duplicates), (0, 0), "{verdict:?}");
         assert!(verdict.equal, "{verdict:?}");
+        assert_eq!(verdict.behind(), Vec::<usize>::new(), "{verdict:?}");
+        assert!(verdict.holes.iter().all(Option::is_none), "{verdict:?}");
         assert!(tally.executed > 0);
         assert_eq!(load.submitted, tally.executed + tally.rejected, "{load:?} {tally:?}");
         assert_eq!((load.executed, load.lost), (tally.executed, 0), "{load:?} {tally:?}");
@@ -136,29 +144,35 @@ pub async fn kill_under_load(program: &Path, victims: Victims) -> anyhow::Result
         rate_per_s: RATE_PER_S,
         duration: None,
         drain_deadline: DRAIN_DEADLINE,
+        genesis: Some(Arc::new(network.prepared().genesis.clone())),
         settled: Some(settled),
         ..LoadOptions::new(network.prepared().chain_id, network.endpoints())
     };
     let load = Load::start(options, accounts)?;
     executed(&load, ENOUGH).await?;
 
-    let evidence = kill_and_restart(&network, victims).await?;
+    let mut evidence = kill_and_restart(&network, victims).await?;
 
     let before = load.snapshots().borrow().total(|lane| lane.executed);
     executed(&load, before + ENOUGH).await?;
     load.stop_token().cancel();
     let load = load.finish().await;
     writer.finish().await?;
-    until("all executors at one index", async || {
-        network.settle().await;
+    let settled_index = network.newest_index().await;
+    until("all executors have come along", async || {
+        network.settle(settled_index).await;
         Some(())
     })
     .await?;
+    for one in &mut evidence {
+        // It has counted since before the kill, or since its start after it.
+        one.counted_by_executor = dropped(&network, one.authority).await? - one.counted_by_executor;
+    }
     network.stop(Duration::from_secs(20)).await?;
 
     let dirs = (0..network.len()).map(|authority| data_dir(&network, authority)).collect::<Option<Vec<_>>>();
     let (dirs, settled) = (dirs.context("every authority has a ledger")?, network.prepared().files.settled());
-    let verdict = spawn_blocking(move || verify(&dirs, 0, &settled)).await??;
+    let verdict = spawn_blocking(move || verify(&dirs, 0, settled_index, &settled)).await??;
     Ok(Story { evidence, load, verdict })
 }
 
@@ -178,12 +192,17 @@ async fn kill_and_restart(network: &Network, victims: Victims) -> anyhow::Result
         reported.push(position(network, authority, victims).await?);
     }
     let before = network.statuses().await;
+    let mut counted_before = Vec::new();
+    for authority in victims.authorities() {
+        let lives_on = !victims.kills(Role::Executor);
+        counted_before.push(if lives_on { dropped(network, authority).await? } else { 0 });
+    }
     try_join_all(processes.iter().map(|process| process.start())).await?;
     network.wait_until_serving().await?;
 
     let mut evidence = Vec::new();
-    for ((authority, (acknowledged, sent_unacknowledged)), reported) in
-        victims.authorities().zip(on_their_way).zip(reported)
+    for (((authority, (acknowledged, sent_unacknowledged)), reported), counted_by_executor) in
+        victims.authorities().zip(on_their_way).zip(reported).zip(counted_before)
     {
         let what = format!("authority {authority} executes beyond {reported}");
         let status = until(&what, async || {
@@ -198,8 +217,9 @@ async fn kill_and_restart(network: &Network, victims: Victims) -> anyhow::Result
             acknowledged,
             sent_unacknowledged,
             reported,
-            first_received: status.replay_from,
+            first_sent: status.first_sent,
             duplicates: status.duplicates_total - duplicates,
+            counted_by_executor,
         });
     }
     Ok(evidence)
@@ -254,6 +274,13 @@ async fn position(network: &Network, authority: usize, victims: Victims) -> anyh
 
 /// Equal answers in a row, 20 ms apart, after which a position counts as at rest.
 const AT_REST: u32 = 25;
+
+/// Commits that the executor has dropped as executed before, since it was started: its own counter.
+async fn dropped(network: &Network, authority: usize) -> anyhow::Result<u64> {
+    let entry = network.prepared().network.authorities.get(authority).context("there is this authority")?;
+    let text = scrape(&entry.executor.metrics_address).await?;
+    value(&text, "metanode_executor_commits_duplicates_total")
+}
 
 async fn executed(load: &Load, count: u64) -> anyhow::Result<()> {
     let mut snapshots = load.snapshots();

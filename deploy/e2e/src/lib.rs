@@ -4,6 +4,7 @@
 //! that cargo runs one network at a time.
 
 mod kill;
+mod scrape;
 mod wait;
 
 pub use kill::{Evidence, Story, Victims, kill_under_load};

@@ -14,8 +14,9 @@ Examples:
 While it runs, DIR/network.json names process ids, addresses, configuration and logs of every process. The DIR of a run without
 --dir is temporary, and kept only if the run failed.
 
-Exit codes: 0 all ledgers equal, nothing lost or executed twice; 1 unequal, lost, or a drill that failed; 2 the network did not
-start, or a wrong command line; 130 ended by Ctrl-C or SIGTERM (a second one kills at once).";
+Exit codes: 0 all executors came along, their ledgers are equal, nothing was lost or executed twice; 1 one stayed behind, unequal,
+lost, nothing executed of what was sent, or a drill that failed (lines FAILED say which); 2 the network did not start, or a
+wrong command line; 130 ended by Ctrl-C or SIGTERM (a second one kills at once).";
 
 /// A whole network on this machine, under load: authorities that order transactions, and the executors that execute them.
 ///

@@ -77,6 +77,14 @@ impl Ledger {
         commits.map(|commit| commit.map_err(|error| self.error(error)))
     }
 
+    /// The first index after `index` that is left out though a later one is there; `None` if none is. Reads all of them.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn first_hole(&self, index: u64) -> Result<Option<u64>, LedgerError> {
+        first_hole(index, self.after(index).map(|commit| Ok(commit?.index)))
+    }
+
     fn error(&self, error: BackendError) -> LedgerError {
         LedgerError { path: self.path.clone(), source: Box::new(error) }
     }
@@ -96,9 +104,34 @@ fn last_of<E>(is_there: impl Fn(u64) -> Result<bool, E>) -> Result<u64, E> {
     Ok(below)
 }
 
+/// The first number that does not follow the one before it.
+fn first_hole<E>(after: u64, indexes: impl Iterator<Item = Result<u64, E>>) -> Result<Option<u64>, E> {
+    let mut last = after;
+    for index in indexes {
+        let expected = last.saturating_add(1);
+        if index? != expected {
+            return Ok(Some(expected));
+        }
+        last = expected;
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_that_is_left_out_or_comes_twice_is_found() {
+        let hole = |after, indexes: &[u64]| {
+            first_hole(after, indexes.iter().map(|index| Ok::<_, LedgerError>(*index))).unwrap()
+        };
+        assert_eq!(hole(0, &[]), None);
+        assert_eq!(hole(4, &[5, 6, 7]), None);
+        assert_eq!(hole(0, &[2]), Some(1));
+        assert_eq!(hole(4, &[5, 7]), Some(6));
+        assert_eq!(hole(4, &[5, 5]), Some(6));
+    }
 
     #[test]
     fn the_last_index_is_found_with_few_reads() {

@@ -185,18 +185,20 @@ impl Network {
         Ok(())
     }
 
-    /// Waits until all executors have executed what any of them has executed now. Never ends while one of them is away: give
-    /// it a deadline.
-    pub async fn settle(&self) {
-        let executed = |statuses: Vec<Option<GetStatusResponse>>| {
-            statuses.into_iter().map(|status| status.map_or(0, |status| status.executed_index))
-        };
-        let target = executed(self.statuses().await).max().unwrap_or(0);
+    /// Newest index that any authority has committed or executed; 0 where none answers.
+    pub async fn newest_index(&self) -> u64 {
+        let newest = |status: GetStatusResponse| status.commit_index.max(status.executed_index);
+        self.statuses().await.into_iter().flatten().map(newest).max().unwrap_or(0)
+    }
+
+    /// Waits until all executors have executed `index`. Never ends while one of them is away: give it a deadline.
+    pub async fn settle(&self, index: u64) {
         let mut poll = interval(SETTLE_INTERVAL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             poll.tick().await;
-            if executed(self.statuses().await).all(|index| index >= target) {
+            let mut statuses = self.statuses().await.into_iter();
+            if statuses.all(|status| status.is_some_and(|status| status.executed_index >= index)) {
                 return;
             }
         }

@@ -16,7 +16,7 @@ use crate::{
     view::{Progress, View},
 };
 use loadgen::{ChainError, Load, LoadError, LoadOptions, LoadReport};
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -143,8 +143,9 @@ async fn run_in(
     let Loaded { report, drill } = loaded?;
     writer.finish().await?;
 
-    view.note("load has ended; waiting until all executors are at one index");
-    let settling = timeout(SETTLE_DEADLINE, network.settle());
+    let settled_index = network.newest_index().await;
+    view.note(&format!("load has ended; waiting until all executors have executed commit {settled_index}"));
+    let settling = timeout(SETTLE_DEADLINE, network.settle(settled_index));
     // Where one does not come along, the verdict says so.
     let _ = interrupt.at_once.run_until_cancelled(settling).await;
     let statuses = network.statuses().await;
@@ -155,7 +156,7 @@ async fn run_in(
     stopped.ok_or(RunError::Interrupted)??;
 
     view.note("comparing the ledgers");
-    let verdict = verdict(network.prepared(), after_index).await?;
+    let verdict = verdict(network.prepared(), after_index, settled_index).await?;
     let mut summary = Summary::new(&report, &verdict, usage);
     summary.drill = drill;
     summary.interrupted = interrupt.ordered.is_cancelled();
@@ -210,6 +211,7 @@ async fn start(
         tx_size_bytes: arguments.tx_size,
         duration: arguments.duration(),
         drain_deadline: DRAIN_DEADLINE,
+        genesis: Some(Arc::new(genesis)),
         settled: Some(settled),
         ..LoadOptions::new(network.prepared().chain_id, network.endpoints())
     };
@@ -259,7 +261,7 @@ async fn under_load(
     };
     tokio::pin!(finish, drilling, stopping);
     let mut is_drilling = arguments.drill.is_some();
-    let mut is_stopping = false;
+    let (mut is_stopping, mut is_told) = (false, false);
     while report.is_none() || (is_drilling && !interrupt.ordered.is_cancelled()) {
         tokio::select! {
             ended = &mut finish, if report.is_none() => report = Some(ended),
@@ -269,6 +271,10 @@ async fn under_load(
                 view.note("drill: the executor is back and has caught up");
             }
             () = &mut stopping, if !is_stopping => is_stopping = true,
+            () = interrupt.ordered.cancelled(), if !is_told => {
+                is_told = true;
+                view.note("interrupted: no more is sent, what is open is waited for; once more kills at once");
+            }
             Some(event) = monitor.events.recv() => view.note(&event),
             _ = tick.tick() => {
                 view.update(&Progress {
@@ -296,10 +302,11 @@ async fn drilling(
     }
 }
 
-async fn verdict(prepared: &Prepared, after_index: u64) -> Result<Verdict, RunError> {
+async fn verdict(prepared: &Prepared, after_index: u64, settled_index: u64) -> Result<Verdict, RunError> {
     let dirs: Vec<_> =
         prepared.network.authorities.iter().map(|entry| entry.executor.data_dir.clone()).collect();
     let settled = prepared.files.settled();
-    let verdict = tokio::task::spawn_blocking(move || verify(&dirs, after_index, &settled)).await;
+    let verdict =
+        tokio::task::spawn_blocking(move || verify(&dirs, after_index, settled_index, &settled)).await;
     Ok(verdict.map_err(io::Error::other)??)
 }

@@ -33,6 +33,14 @@ pub struct Summary {
     pub state_root: String,
     /// Where the ledgers first differ, if they do.
     pub first_difference: Option<u64>,
+    /// Last index that each authority's executor has executed. Commits made while the processes were stopped may set them apart.
+    pub last_indexes: Vec<u64>,
+    /// What each of them must have reached: all that was committed when the load had ended, and each transaction of the load.
+    pub required_index: u64,
+    /// Authorities whose executors have not.
+    pub behind: Vec<usize>,
+    /// First index that is left out in each ledger; null where none is.
+    pub holes: Vec<Option<u64>>,
     /// Executed, by the time from the first to the last.
     pub tx_per_s: f64,
     /// Sent more than once, because the fate of an earlier try was unknown.
@@ -89,6 +97,10 @@ impl Summary {
             digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
             state_root: state_root.map(|root| root.to_string()).unwrap_or_default(),
             first_difference: verdict.first_difference,
+            last_indexes: verdict.last_indexes.clone(),
+            required_index: verdict.required_index,
+            behind: verdict.behind(),
+            holes: verdict.holes.clone(),
             tx_per_s: per_second(tally.executed, report.elapsed),
             resubmitted: report.resubmitted,
             unsent: report.unsent,
@@ -103,10 +115,40 @@ impl Summary {
 
     /// Whether everything is as it must be.
     pub fn holds(&self) -> bool {
-        self.equal
-            && self.lost == 0
-            && self.duplicates == 0
-            && self.drill.as_ref().is_none_or(DrillReport::holds)
+        self.failures().is_empty()
+    }
+
+    /// What is not as it must be, a line each.
+    pub fn failures(&self) -> Vec<String> {
+        let Self { submitted, executed, rejected, lost, duplicates, .. } = self;
+        let mut failures = Vec::new();
+        if !self.equal {
+            failures.push(format!("the ledgers differ at index {}", self.index));
+        }
+        for authority in &self.behind {
+            let last = self.last_indexes.get(*authority).copied().unwrap_or(0);
+            let required = self.required_index;
+            failures
+                .push(format!("executor of authority {authority} stopped at index {last}, below {required}"));
+        }
+        for (authority, hole) in self.holes.iter().enumerate() {
+            if let Some(hole) = hole {
+                failures.push(format!("the ledger of authority {authority} leaves out index {hole}"));
+            }
+        }
+        if *lost > 0 {
+            failures.push(format!("{lost} transactions were taken, and are in no ledger"));
+        }
+        if *duplicates > 0 {
+            failures.push(format!("{duplicates} transactions were executed twice"));
+        }
+        if *submitted > 0 && *executed == 0 {
+            failures.push(format!("nothing was executed: of {submitted} sent, {rejected} were rejected"));
+        }
+        if self.drill.as_ref().is_some_and(|drill| !drill.holds()) {
+            failures.push("the drill's invariant does not hold".to_owned());
+        }
+        failures
     }
 }
 
@@ -162,15 +204,76 @@ impl fmt::Display for Summary {
             write!(f, ", submission to execution p50 {p50:.0} ms, p99 {p99:.0} ms")?;
         }
         writeln!(f)?;
-        let verdict = if self.equal { "EQUAL" } else { "UNEQUAL" };
+        let verdict = match (self.equal, self.behind.is_empty()) {
+            (true, true) => "EQUAL",
+            (true, false) => "BEHIND",
+            (false, _) => "UNEQUAL",
+        };
         writeln!(f, "verdict  {verdict}: all ledgers compared at index {}", self.index)?;
+        let last: Vec<_> = self.last_indexes.iter().map(u64::to_string).collect();
+        writeln!(
+            f,
+            "         last index by authority {}; required of each {}",
+            last.join(", "),
+            self.required_index
+        )?;
         if let Some(index) = self.first_difference {
             writeln!(f, "         they differ from index {index} on; the first one has")?;
         }
         write!(f, "         digest {}\n         root   {}", self.digest, self.state_root)?;
+        for failure in self.failures() {
+            write!(f, "\nFAILED   {failure}")?;
+        }
         if let Some(dir) = &self.dir {
             write!(f, "\nkept in  {}", dir.display())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::Tally;
+    use reference_ledger::Digest;
+
+    fn summary(executed: u64, rejected: u64, last_indexes: [u64; 4]) -> Summary {
+        let verdict = Verdict {
+            index: last_indexes.into_iter().min().unwrap_or(0),
+            at_index: vec![(Digest([1; 32]), Digest([2; 32])); 4],
+            equal: true,
+            first_difference: None,
+            last_indexes: last_indexes.to_vec(),
+            required_index: 40,
+            holes: vec![None; 4],
+            tally: Tally { executed, rejected, ..Tally::default() },
+        };
+        let load = LoadReport { submitted: executed + rejected, ..LoadReport::default() };
+        Summary::new(&load, &verdict, Vec::new())
+    }
+
+    #[test]
+    fn an_executor_that_stood_still_is_a_failure_though_all_are_equal_where_it_stands() {
+        assert!(summary(9, 0, [40, 41, 40, 42]).holds(), "commits during the stop are nobody's fault");
+        let frozen = summary(9, 0, [40, 41, 3, 42]);
+        assert!(frozen.equal && !frozen.holds());
+        assert_eq!(frozen.failures(), ["executor of authority 2 stopped at index 3, below 40"]);
+        let text = frozen.to_string();
+        assert!(text.contains("verdict  BEHIND") && text.contains("authority 40, 41, 3, 42"), "{text}");
+        assert_eq!(serde_json::to_value(&frozen).unwrap()["last_indexes"][2], 3);
+    }
+
+    #[test]
+    fn a_load_of_which_nothing_was_executed_is_a_failure() {
+        assert_eq!(summary(0, 7, [40; 4]).failures(), ["nothing was executed: of 7 sent, 7 were rejected"]);
+        assert!(summary(0, 0, [40; 4]).holds(), "an idle network");
+        assert!(summary(1, 6, [40; 4]).holds());
+    }
+
+    #[test]
+    fn a_ledger_with_a_hole_is_a_failure() {
+        let mut summary = summary(9, 0, [40; 4]);
+        summary.holes[1] = Some(17);
+        assert_eq!(summary.failures(), ["the ledger of authority 1 leaves out index 17"]);
     }
 }

@@ -1,4 +1,9 @@
-//! The verdict on a run: do all ledgers agree, and was every transaction executed once, or rejected.
+//! The verdict on a run: did all executors come along, do their ledgers agree, and was every transaction executed once, or
+//! rejected.
+//!
+//! Equal at the last index that all have is not enough: an executor that stands still since its start agrees with everybody at
+//! that index. So each ledger must reach [`Verdict::required_index`]. Beyond it ledgers may end apart by what was committed
+//! while the processes were stopped, one after the other.
 
 use crate::{
     ledger::{Ledger, LedgerError},
@@ -40,8 +45,20 @@ pub struct Verdict {
     pub first_difference: Option<u64>,
     /// Last index of each ledger.
     pub last_indexes: Vec<u64>,
+    /// What each ledger must have reached: all that was committed when the load had ended, and each transaction of the load.
+    pub required_index: u64,
+    /// First index that is left out in each ledger; `None` where none is.
+    pub holes: Vec<Option<u64>>,
     /// What became of the load.
     pub tally: Tally,
+}
+
+impl Verdict {
+    /// The authorities whose ledgers end below [`Verdict::required_index`].
+    pub fn behind(&self) -> Vec<usize> {
+        let ends = self.last_indexes.iter().enumerate();
+        ends.filter(|(_, last)| **last < self.required_index).map(|(authority, _)| authority).collect()
+    }
 }
 
 /// What became of the transactions of a load. `executed + rejected + lost` is their number.
@@ -58,11 +75,17 @@ pub struct Tally {
 }
 
 /// Compares the ledgers in these data folders, and looks for every transaction of the load that was recorded in `settled`
-/// among what was executed after `after_index`. Blocks.
+/// among what was executed after `after_index`. All must have come to `settled_index`, and to the last transaction of the
+/// load. Blocks.
 ///
 /// # Errors
 /// [`VerifyError`].
-pub fn verify(data_dirs: &[PathBuf], after_index: u64, settled: &Path) -> Result<Verdict, VerifyError> {
+pub fn verify(
+    data_dirs: &[PathBuf],
+    after_index: u64,
+    settled_index: u64,
+    settled: &Path,
+) -> Result<Verdict, VerifyError> {
     let ledgers = data_dirs.iter().map(|dir| Ledger::open(dir)).collect::<Result<Vec<_>, _>>()?;
     let last_indexes = ledgers.iter().map(Ledger::last_index).collect::<Result<Vec<_>, _>>()?;
     let index = last_indexes.iter().copied().min().unwrap_or(0);
@@ -72,11 +95,13 @@ pub fn verify(data_dirs: &[PathBuf], after_index: u64, settled: &Path) -> Result
     let first_difference = if equal { None } else { Some(first_difference(index, equal_at)?) };
     // What one authority told as executed may be beyond what all have executed, where another one is down.
     let longest = ledgers.iter().zip(&last_indexes).max_by_key(|(_, last)| **last);
-    let tally = match longest {
+    let (tally, last_used) = match longest {
         Some((ledger, _)) => tally(ledger, after_index, settled)?,
-        None => Tally::default(),
+        None => (Tally::default(), 0),
     };
-    Ok(Verdict { index, at_index, equal, first_difference, last_indexes, tally })
+    let holes = ledgers.iter().map(|ledger| ledger.first_hole(after_index)).collect::<Result<_, _>>()?;
+    let required_index = settled_index.max(last_used);
+    Ok(Verdict { index, at_index, equal, first_difference, last_indexes, required_index, holes, tally })
 }
 
 fn states(ledgers: &[Ledger], index: u64) -> Result<Vec<(Digest, Digest)>, LedgerError> {
@@ -109,10 +134,11 @@ struct Found {
     rejected: u64,
 }
 
-fn tally(ledger: &Ledger, after_index: u64, settled: &Path) -> Result<Tally, VerifyError> {
+/// The tally, and the last index that holds a transaction of the load; 0 if there is none.
+fn tally(ledger: &Ledger, after_index: u64, settled: &Path) -> Result<(Tally, u64), VerifyError> {
     let count = settled::read(settled)?.try_fold(0_u64, |count, one| one.map(|_| count + 1))?;
     let passes = count.div_ceil(TRANSACTIONS_A_PASS);
-    let mut tally = Tally::default();
+    let (mut tally, mut last_used) = (Tally::default(), 0);
     for pass in 0..passes {
         // Digests are evenly spread.
         let is_in_pass = |digest: &Digest| {
@@ -127,8 +153,10 @@ fn tally(ledger: &Ledger, after_index: u64, settled: &Path) -> Result<Tally, Ver
             }
         }
         for commit in ledger.after(after_index) {
-            for result in commit?.results {
+            let commit = commit?;
+            for result in commit.results {
                 if let Some(found) = found.get_mut(&result.digest) {
+                    last_used = last_used.max(commit.index);
                     match result.outcome {
                         StoredOutcome::Executed => found.executed += 1,
                         StoredOutcome::Rejected { .. } => found.rejected += 1,
@@ -139,7 +167,7 @@ fn tally(ledger: &Ledger, after_index: u64, settled: &Path) -> Result<Tally, Ver
         }
         found.values().for_each(|found| tally.add(found));
     }
-    Ok(tally)
+    Ok((tally, last_used))
 }
 
 impl Tally {
@@ -200,8 +228,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settled = folder.path().join("settled.bin");
         std::fs::write(&settled, []).unwrap();
-        let verdict = verify(&[folder.path().join("a"), folder.path().join("b")], 0, &settled).unwrap();
-        assert_eq!((verdict.index, verdict.equal), (0, true));
+        let verdict = verify(&[folder.path().join("a"), folder.path().join("b")], 0, 0, &settled).unwrap();
+        assert_eq!((verdict.index, verdict.equal, verdict.behind()), (0, true, vec![]));
         assert_eq!(verdict.tally, Tally::default());
     }
 }

@@ -55,8 +55,8 @@ pub struct DrillReport {
     pub executed_at_kill: u64,
     /// Newest durable commit of consensus when the executor was started again.
     pub durable_at_restart: u64,
-    /// First commit that the executor received after its restart.
-    pub first_received: u64,
+    /// First commit that consensus handed to the stream after the restart.
+    pub first_sent: u64,
     /// Commits sent to it between its restart and the end of the drill.
     pub sent_after_restart: u64,
     /// Of those, how many it had executed before.
@@ -70,9 +70,9 @@ pub struct DrillReport {
 }
 
 impl DrillReport {
-    /// Whether the executor received exactly what comes after the last commit that it had executed.
+    /// Whether the executor was sent exactly what comes after the last commit that it had executed.
     pub const fn holds(&self) -> bool {
-        self.first_received == self.executed_at_kill + 1
+        self.first_sent == self.executed_at_kill + 1
             && self.duplicates == 0
             && self.acknowledged_at_kill <= self.executed_at_kill
             && self.executed_at_kill <= self.durable_at_kill
@@ -117,7 +117,7 @@ pub async fn restart(network: &Network, authority: usize) -> Result<DrillReport,
         acknowledged_at_kill: at_kill.executed_index,
         executed_at_kill,
         durable_at_restart: before.commit_index,
-        first_received: caught_up.replay_from,
+        first_sent: caught_up.first_sent,
         sent_after_restart: caught_up.sent_total.saturating_sub(before.sent_total),
         duplicates: caught_up.duplicates_total.saturating_sub(before.duplicates_total),
         executed_at_end: caught_up.executed_index,
@@ -155,8 +155,8 @@ async fn wait_for(
 impl fmt::Display for DrillReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { authority, durable_at_kill, executed_at_kill, durable_at_restart, .. } = self;
-        let Self { first_received, executed_at_end, sent_after_restart, duplicates, .. } = self;
-        let (killed, back) = (format!("{executed_at_kill}"), format!("{first_received}"));
+        let Self { first_sent, executed_at_end, sent_after_restart, duplicates, .. } = self;
+        let (killed, back) = (format!("{executed_at_kill}"), format!("{first_sent}"));
         writeln!(f, "drill: kill -9 of the executor of authority {authority}, in mid-load\n")?;
         writeln!(f, "                     kill -9            started again        caught up")?;
         writeln!(f, "                        |                     |                 |")?;
@@ -185,8 +185,8 @@ impl fmt::Display for DrillReport {
         )?;
         writeln!(
             f,
-            "  after restart   the executor said {executed_at_kill}, so consensus sent {first_received} first: {}",
-            if *first_received == executed_at_kill + 1 { "the next one" } else { "NOT the next one" }
+            "  after restart   the executor said {executed_at_kill}, so consensus sent {first_sent} first: {}",
+            if *first_sent == executed_at_kill + 1 { "the next one" } else { "NOT the next one" }
         )?;
         writeln!(
             f,

@@ -334,6 +334,8 @@ async fn until(at: Option<Instant>) {
 fn start(spec: &ProcessSpec) -> io::Result<(Running, ProcessState)> {
     let log = OpenOptions::new().create(true).append(true).open(&spec.log)?;
     let mut child = Command::new(&spec.program)
+        // What `ps` shows; the short name is set by the service itself.
+        .arg0(spec.id.role.program())
         .arg(SERVICE_ARGUMENT)
         .args([spec.id.role.program(), "run", "--config"])
         .arg(&spec.config)

@@ -10,6 +10,7 @@ use nix::{
 };
 use std::{
     ffi::{OsStr, OsString},
+    fs,
     io::{self, Read},
     process::ExitCode,
     thread,
@@ -26,6 +27,9 @@ pub fn intercept(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCo
         return None;
     }
     let command: Vec<_> = arguments.collect();
+    if let Some(name) = command.first() {
+        take_name(name);
+    }
     if let Err(code) = end_with_parent() {
         return Some(code);
     }
@@ -34,6 +38,12 @@ pub fn intercept(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCo
         Some("executor-proxy") => Some(executor_proxy::cli::main_with(command)),
         _ => Some(ExitCode::from(2)),
     }
+}
+
+/// Takes the name of the service in the system's list of processes, so that `pkill -x localnet` means localnet alone.
+fn take_name(name: &OsStr) {
+    // Linux only, and nothing depends on it.
+    let _ = fs::write("/proc/self/comm", name.as_encoded_bytes());
 }
 
 /// Kills this process when its standard input ends. It may: kill -9 is what these services are made to survive.

@@ -4,12 +4,13 @@
 use localnet::network_file::NetworkFile;
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use serde_json::Value;
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -25,6 +26,8 @@ fn localnet(arguments: &[&str], dir: &Path) -> Child {
         .arg(dir)
         .args(arguments)
         .stdin(Stdio::null())
+        // As a shell does it for what it starts in the foreground.
+        .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -108,11 +111,45 @@ fn ctrl_c_sums_up_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let child = localnet(&["--perpetual", "--json"], folder.path());
     let pids = running(folder.path());
-    send(&child, Signal::SIGINT);
+    // As a terminal does it: to the whole group in the foreground.
+    killpg(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("interrupted: ") && !text.contains("has ended with"), "{text}");
     let summary = json(&output);
     assert_eq!((&summary["equal"], &summary["interrupted"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert!(pids.into_iter().all(is_gone));
+}
+
+/// `pkill -x localnet` would otherwise mean the services too.
+#[cfg(target_os = "linux")]
+#[test]
+fn services_have_their_own_names_in_the_list_of_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = localnet(&["--perpetual"], folder.path());
+    let pids = running(folder.path());
+    for (pid, name) in pids.iter().zip(["consensus-svc", "executor-proxy"].iter().cycle()) {
+        assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim_end(), *name);
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(command.starts_with(name.as_bytes()), "{}", String::from_utf8_lossy(&command));
+    }
+    send(&child, Signal::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// A signal to all of them at once: those services end by themselves, and it is still an interruption.
+#[test]
+fn a_signal_that_hits_the_services_too_is_an_interruption() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = localnet(&["--perpetual", "--json"], folder.path());
+    let pids = running(folder.path());
+    send(&child, Signal::SIGINT);
+    pids.iter().for_each(|pid| kill(*pid, Signal::SIGINT).unwrap());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert_eq!(json(&output)["interrupted"], true, "{text}");
     assert!(pids.into_iter().all(is_gone));
 }
 

@@ -1,10 +1,12 @@
 //! Tests over real processes, and of the floors of the workspace.
 //!
 //! [`kill_under_load`] is the story that the `kill_*` tests tell with different victims; each is a test file of its own, so
-//! that cargo runs one network at a time.
+//! that cargo runs one network at a time. [`idle_network`] watches a network that nobody uses.
 
+mod idle;
 mod kill;
 mod scrape;
 mod wait;
 
+pub use idle::{IDLE_DELAY, IdleStory, idle_network};
 pub use kill::{Evidence, Story, Victims, kill_under_load};

@@ -1,11 +1,14 @@
 //! The plan of the house, held to by a test: folders are floors, and a crate imports only from floors below its own.
 //!
 //! ```text
-//! 3  deploy/*                                     wires everything; nothing below depends on it
-//! 2  consensus-svc   executor-proxy               shells; never import each other
-//! 1  their cores, the ledger, proto/client        pure, but for the client
-//! 0  proto  proto/telemetry  proto/shell          the contract, and what services stand on
+//! 3  deploy/*                                       wires everything; nothing below depends on it
+//! 2  consensus-svc   executor-proxy                 shells; never import each other
+//! 1  their cores, consensus-sim, the ledger, client pure, but for the client; the simulator stands on its core
+//! 0  proto  proto/telemetry  proto/shell            the contract, and what services stand on
 //! ```
+//!
+//! `proto/shell` is no contract. It stands on floor 0 because both services need the same durable store, supervision, gRPC
+//! set-up and configuration, and may not import each other; any higher it could not serve the client.
 //!
 //! Development dependencies count too: a test that reaches upward is a cycle in people's heads.
 

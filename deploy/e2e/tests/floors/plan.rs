@@ -4,9 +4,11 @@
 pub(crate) const FLOORS: [(&str, u8); 13] = [
     ("metanode-proto", 0),
     ("metanode-telemetry", 0),
+    // What both services and the client share, since none of them may import another: not part of the contract.
     ("metanode-shell", 0),
     ("metanode-client", 1),
     ("consensus-core", 1),
+    // Runs the core in a virtual world; nothing is built on it.
     ("consensus-sim", 1),
     ("sequencer-core", 1),
     ("reference-ledger", 1),

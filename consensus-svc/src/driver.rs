@@ -13,6 +13,7 @@
 
 mod clock;
 pub mod effects;
+mod faults;
 mod outlets;
 
 pub use clock::Clock;
@@ -21,13 +22,15 @@ pub use outlets::{Network, Outlets};
 
 use std::collections::BTreeMap;
 
-use consensus_core::{Consensus, Effect, Input, SubmitOutcome, Ticket};
+use consensus_core::{AuthorityIndex, Consensus, Effect, Input, PeerFault, SubmitOutcome, Ticket};
+use metanode_telemetry::names::as_i64;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
+use self::faults::{FaultLog, labelled};
 use crate::{metrics::CoreMetrics, peer::PeerEvent, submit::Submission};
 
 /// Where inputs come from.
@@ -50,6 +53,7 @@ pub struct Driver<D: Durability, N> {
     inputs: Inputs,
     outlets: Outlets<N>,
     metrics: CoreMetrics,
+    faults: FaultLog,
     /// Submissions in the machine or in the queue; bounded by the queue's own bound.
     answers: BTreeMap<Ticket, oneshot::Sender<SubmitOutcome>>,
     next_ticket: u64,
@@ -80,7 +84,9 @@ impl<D: Durability, N: Network> Driver<D, N> {
     ) -> Result<Self, DriverError> {
         let queue = EffectQueue::new(durability);
         let (answers, next_ticket, halted) = (BTreeMap::new(), 0, false);
-        let mut driver = Self { core, clock, queue, inputs, outlets, metrics, answers, next_ticket, halted };
+        let faults = FaultLog::default();
+        let mut driver =
+            Self { core, clock, queue, inputs, outlets, metrics, faults, answers, next_ticket, halted };
         driver.enqueue(recovered).await?;
         Ok(driver)
     }
@@ -128,7 +134,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             PeerEvent::Wake { from, round } => Input::Wake { from, round },
             PeerEvent::Invalid { from, label } => {
                 self.metrics.invalid(label);
-                tracing::warn!(authority = i64::from(from.get()), reason = label, "peer broke a rule");
+                self.tell_fault(from, label, None);
                 return Ok(());
             }
         };
@@ -171,7 +177,13 @@ impl<D: Durability, N: Network> Driver<D, N> {
             }
             Effect::Report(fault) => {
                 self.metrics.fault(&fault);
-                tracing::warn!(?fault, "fault of another authority");
+                let (authority, label) = labelled(&fault);
+                self.outlets.network().fault(authority, label);
+                if matches!(fault, PeerFault::UnknownOwnBlock { .. }) {
+                    tracing::error!(?fault, "this authority has stopped proposing");
+                } else {
+                    self.tell_fault(authority, label, Some(&fault));
+                }
             }
             Effect::Fetch { peer, blocks } => {
                 self.metrics.fetch();
@@ -181,6 +193,18 @@ impl<D: Durability, N: Network> Driver<D, N> {
             Effect::SendWake { round } => self.outlets.network().wake(round),
             // The queue keeps these two to itself.
             Effect::Persist(_) | Effect::Guard { .. } => {}
+        }
+    }
+
+    fn tell_fault(&mut self, authority: AuthorityIndex, label: &'static str, detail: Option<&PeerFault>) {
+        if let Some(count) = self.faults.note(authority, label) {
+            tracing::warn!(
+                authority = i64::from(authority.get()),
+                reason = label,
+                count = as_i64(count),
+                detail = detail.map(tracing::field::debug),
+                "fault of another authority"
+            );
         }
     }
 

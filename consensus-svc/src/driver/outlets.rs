@@ -19,6 +19,8 @@ pub trait Network: Send + 'static {
     fn wake(&self, round: Round);
     /// Asks a peer for blocks; dropped where too many fetches wait, for the core asks again.
     fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>);
+    /// Counts a fault that the machine found.
+    fn fault(&self, peer: AuthorityIndex, label: &'static str);
 }
 
 impl Network for PeerHandle {
@@ -34,6 +36,10 @@ impl Network for PeerHandle {
         if !Self::fetch(self, peer, blocks) {
             tracing::debug!(authority = i64::from(peer.get()), "fetch dropped, the machine asks again");
         }
+    }
+
+    fn fault(&self, peer: AuthorityIndex, label: &'static str) {
+        Self::fault(self, peer, label);
     }
 }
 

@@ -30,6 +30,8 @@ impl Network for Recorder {
     fn wake(&self, _round: Round) {}
 
     fn fetch(&self, _peer: AuthorityIndex, _blocks: Vec<BlockRef>) {}
+
+    fn fault(&self, _peer: AuthorityIndex, _label: &'static str) {}
 }
 
 struct Fixture {

@@ -41,10 +41,10 @@ impl Shared {
         self.events.send(event).await.map_err(|_| SessionEnd::Finished)
     }
 
-    /// Counts and reports a fault.
+    /// Counts a fault and reports it to the driver, which tells people.
     pub(super) async fn report(&self, peer: &Peer, label: &'static str) -> Result<(), SessionEnd> {
         peer.fault(label);
-        tracing::warn!(authority = i64::from(peer.authority.get()), reason = label, "peer at fault");
+        tracing::debug!(authority = i64::from(peer.authority.get()), reason = label, "peer at fault");
         self.hand_on(PeerEvent::Invalid { from: peer.authority, label }).await
     }
 
@@ -98,13 +98,11 @@ impl Subscriber {
         let mut waits = Waits::new(limits.reconnect_min, limits.reconnect_max);
         let mut penalties = Penalties::new(limits);
         loop {
-            let mut heard = false;
+            let mut heard_since = None;
             let authority = i64::from(self.peer.authority.get());
             let span = tracing::debug_span!("consensus.peer.subscribe", authority);
-            let end = self.session(&mut heard).instrument(span).await;
-            if heard {
-                waits.reset();
-            }
+            let end = self.session(&mut heard_since).instrument(span).await;
+            waits.session_ended(heard_since.map(|since| since.elapsed()), limits.settled_after);
             let (wait, reason) = match end {
                 SessionEnd::Finished => return,
                 SessionEnd::Lost(reason) => (waits.next(), reason),
@@ -121,8 +119,8 @@ impl Subscriber {
         }
     }
 
-    /// One connection, from its start to its end. `heard` tells whether the peer said anything on its stream.
-    async fn session(&self, heard: &mut bool) -> SessionEnd {
+    /// One connection, from its start to its end. `heard_since` tells when the peer first said anything on its stream.
+    async fn session(&self, heard_since: &mut Option<Instant>) -> SessionEnd {
         let limits = &self.shared.limits;
         let channel = match connect(&self.peer.address, &self.tls, limits.handshake_deadline).await {
             Ok(channel) => channel,
@@ -148,7 +146,9 @@ impl Subscriber {
         let reading = async {
             loop {
                 let batch = inbound::next_batch(&mut stream, limits).await;
-                *heard |= !batch.blocks.is_empty() || batch.wake.is_some();
+                if !batch.blocks.is_empty() || batch.wake.is_some() {
+                    heard_since.get_or_insert_with(Instant::now);
+                }
                 if let Err(end) = self.take(batch, &mut place).await {
                     return end;
                 }
@@ -264,6 +264,14 @@ impl Waits {
         self.current.next().unwrap_or(self.max).min(self.max)
     }
 
+    /// Starts anew after a session that lived for some time after the peer was first heard. A peer that says one thing and
+    /// closes waits longer and longer.
+    fn session_ended(&mut self, heard_for: Option<Duration>, settled_after: Duration) {
+        if heard_for.is_some_and(|lived| lived >= settled_after) {
+            self.reset();
+        }
+    }
+
     fn reset(&mut self) {
         self.current = self.builder.build();
     }
@@ -309,6 +317,21 @@ mod tests {
         let tenth = (0..10).map(|_| waits.next()).last().unwrap();
         assert!(tenth >= millis(1_000) && tenth <= millis(2_000), "{tenth:?}");
         waits.reset();
+        assert!(waits.next() <= millis(50));
+    }
+
+    #[test]
+    fn waits_start_anew_only_after_a_session_that_lived_for_some_time() {
+        let millis = Duration::from_millis;
+        let (settled, just_below) = (millis(5_000), millis(4_999));
+        let mut waits = Waits::new(millis(50), millis(2_000));
+        for _ in 0..10 {
+            waits.session_ended(Some(just_below), settled);
+            waits.session_ended(None, settled);
+            waits.next();
+        }
+        assert!(waits.next() >= millis(1_000));
+        waits.session_ended(Some(settled), settled);
         assert!(waits.next() <= millis(50));
     }
 

@@ -79,6 +79,9 @@ pub struct PeerLimits {
     pub reconnect_min: Duration,
     /// Longest wait before connecting again. Default 2 s.
     pub reconnect_max: Duration,
+    /// How long a peer must have been heard on a connection for the waits to start anew after it. Default 5 s; 0 lets a peer
+    /// that closes at once be called without pause.
+    pub settled_after: Duration,
     /// Longest wait after the first fault of a peer. Default 1 s.
     pub penalty_min: Duration,
     /// Longest wait after a fault; a peer without fault for four times this long starts anew. Default 60 s.
@@ -104,6 +107,7 @@ impl Default for PeerLimits {
             call_deadline: Duration::from_secs(5),
             reconnect_min: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(2),
+            settled_after: Duration::from_secs(5),
             penalty_min: Duration::from_secs(1),
             penalty_max: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(1),

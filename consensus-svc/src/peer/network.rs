@@ -7,7 +7,10 @@ use std::{
 
 use consensus_core::{AuthorityIndex, BlockRef, BlockVerifier, Round, VerifiedBlock};
 use metanode_proto::peer::v1::peer_service_server::PeerServiceServer;
-use metanode_shell::grpc::{self, decode_limit};
+use metanode_shell::{
+    grpc::{self, decode_limit},
+    panic_text,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -216,12 +219,6 @@ async fn supervise(
     outcome.ended.send_replace(true);
 }
 
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic without a text".to_owned())
-}
-
 #[derive(Debug)]
 struct PeerEntry {
     peer: Arc<Peer>,
@@ -262,6 +259,14 @@ impl PeerHandle {
     pub fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>) -> bool {
         let Some(Some(entry)) = self.inner.peers.get(peer.as_usize()) else { return false };
         !blocks.is_empty() && entry.peer.link().is_some() && entry.fetches.try_send(blocks).is_ok()
+    }
+
+    /// Counts a fault of a peer that the machine found. Its connection stays: what it passes on may be of others, and who
+    /// signed two blocks for a slot is still needed for its other ones.
+    pub fn fault(&self, peer: AuthorityIndex, label: &'static str) {
+        if let Some(Some(entry)) = self.inner.peers.get(peer.as_usize()) {
+            entry.peer.fault(label);
+        }
     }
 
     /// Whether the block stream of each authority is open, by index; the own place is always true.

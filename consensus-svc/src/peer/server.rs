@@ -32,8 +32,6 @@ use super::{
 };
 use subscription::Subscription;
 
-/// Reason of RESOURCE_EXHAUSTED when a peer has as many calls under way as it may.
-const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
 /// When a peer with too many calls may try again.
 const TOO_MANY_CALLS_RETRY: Duration = Duration::from_millis(100);
 /// What a block takes in an answer beside its bytes: tag and length.
@@ -149,7 +147,7 @@ impl PeerService for PeerServer {
 fn admit(quota: &Arc<Semaphore>, call: &'static str) -> Result<OwnedSemaphorePermit, Status> {
     Arc::clone(quota).try_acquire_owned().map_err(|_| {
         let message = format!("too many calls of {call} under way");
-        status::reason(Code::ResourceExhausted, TOO_MANY_CALLS, message, &[("call", &call)])
+        status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[("call", &call)])
             .with_retry(TOO_MANY_CALLS_RETRY)
     })
 }
@@ -163,12 +161,7 @@ async fn read<T: Send + 'static>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "blocks cannot be read for a peer");
-            Err(status::reason(
-                Code::Unavailable,
-                reason::STORAGE_FAILED,
-                "the block store cannot be read",
-                &[],
-            ))
+            Err(status::reason(Code::Internal, reason::STORAGE_FAILED, "the block store cannot be read", &[]))
         }
         Err(_) => Err(status::reason(Code::Unavailable, reason::DRAINING, "the service goes down", &[])),
     }

@@ -124,6 +124,8 @@ impl Node {
         let listeners = Listeners::bind(&config).await?;
         let mut supervisor = Supervisor::new().with_drain_deadline(config.drain_timeout);
         let shutdown = supervisor.shutdown_token();
+        // From the first task on, a start that fails ends what it has begun.
+        let failed = shutdown.clone().drop_guard();
         let parts = Parts::build(&config, storage, clock, metrics, listeners.peer, &shutdown).await?;
 
         let addresses = (listeners.api.local_addr().ok(), parts.peer_address);
@@ -142,6 +144,7 @@ impl Node {
         if let Some(listener) = listeners.metrics {
             supervisor.spawn("metrics", scrape::serve(listener, telemetry, shutdown));
         }
+        failed.disarm();
         Ok(Self { supervisor, api_address: addresses.0, peer_address: addresses.1, storage: log })
     }
 
@@ -257,7 +260,15 @@ impl Parts {
             CoreMetrics::new(Arc::clone(&metrics)),
         )
         .await?;
-        let view = NodeView { genesis, own: config.own, log, feed, core: core_status, executor };
+        let view = NodeView {
+            genesis,
+            own: config.own,
+            log,
+            feed,
+            core: core_status,
+            executor,
+            peers: peers.clone(),
+        };
         Ok(Self { driver, bridge, peers, peer_address, view, submitter, tracker, metrics })
     }
 

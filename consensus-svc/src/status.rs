@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     commit_log::{CommitFeed, CommitLog},
     commit_stream::ExecutorView,
+    peer::PeerHandle,
     wire,
 };
 
@@ -32,6 +33,8 @@ pub struct NodeView {
     pub core: watch::Receiver<CoreStatus>,
     /// The executor and the stream to it.
     pub executor: watch::Receiver<ExecutorView>,
+    /// The other authorities.
+    pub peers: PeerHandle,
 }
 
 impl NodeView {
@@ -61,11 +64,17 @@ impl NodeView {
             pooled_transactions: core.pooled_transactions as u64,
             waiting_blocks: core.waiting_blocks as u64,
             syncs_total: self.log.syncs_total(),
+            disconnected_peers: self.disconnected_peers(),
             ..GetStatusResponse::default()
         };
         status.set_role(if core.halted { NodeRole::Stopped } else { NodeRole::Authority });
         status.set_executor_state(executor.executor_state());
         status
+    }
+
+    fn disconnected_peers(&self) -> Vec<u32> {
+        let connected = self.peers.connected();
+        (0u32..).zip(connected).filter(|(_, connected)| !connected).map(|(authority, _)| authority).collect()
     }
 }
 

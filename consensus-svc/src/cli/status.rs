@@ -96,6 +96,8 @@ pub struct Status {
     pub waiting_blocks: u64,
     /// Syncs of the store since the start.
     pub syncs_total: u64,
+    /// Authorities whose block stream is not connected.
+    pub disconnected_peers: Vec<u32>,
 }
 
 impl From<GetStatusResponse> for Status {
@@ -123,6 +125,7 @@ impl From<GetStatusResponse> for Status {
             pooled_transactions: answer.pooled_transactions,
             waiting_blocks: answer.waiting_blocks,
             syncs_total: answer.syncs_total,
+            disconnected_peers: answer.disconnected_peers,
         }
     }
 }
@@ -188,6 +191,7 @@ fn table(status: &Status) -> String {
         "{}  {behind} behind, sent {} from {} on, {} duplicates",
         status.executor_state, status.sent_total, status.replay_from, status.duplicates_total
     );
+    let absent: Vec<_> = status.disconnected_peers.iter().map(ToString::to_string).collect();
     let rows = [
         ("authority", format!("{}  ({})", status.authority, status.role)),
         ("chain", status.chain_id.clone()),
@@ -200,6 +204,7 @@ fn table(status: &Status) -> String {
         ("executor", stream),
         ("pool", format!("{} transactions", status.pooled_transactions)),
         ("waiting", format!("{} blocks", status.waiting_blocks)),
+        ("not connected", absent.join(", ")),
         ("syncs", status.syncs_total.to_string()),
         ("stopped", status.stop_reason.clone()),
     ];

@@ -48,13 +48,16 @@ fn json_has_the_keys_that_were_promised_in_their_order() {
     assert_eq!(value["replay_from"], 8);
     assert_eq!(value["first_sent"], 9);
     assert_eq!(value["state_root"], "");
+    assert_eq!(value["disconnected_peers"], serde_json::json!([]));
 }
 
 #[test]
 fn the_table_shows_what_a_person_looks_for() {
     let text = table(&sample());
     assert!(text.contains("live  3 behind, sent 3 from 8 on, 0 duplicates"), "{text}");
-    assert!(!text.contains("stopped"), "{text}");
+    assert!(!text.contains("stopped") && !text.contains("not connected"), "{text}");
+    let alone = Status { disconnected_peers: vec![1, 3], ..sample() };
+    assert!(table(&alone).contains("not connected 1, 3\n"), "{}", table(&alone));
     let stopped = Status { stop_reason: "fork at 9".to_owned(), ..sample() };
     assert!(table(&stopped).contains("fork at 9"));
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     commit_log::{CommitFeed, CommitLog, FeedOptions, LogOptions},
     peer::AcceptedRounds,
-    submit::Tracker,
+    submit::{Stage, Tracker, WaitsEnded},
 };
 
 /// Tells what was sent.
@@ -41,6 +41,8 @@ struct Fixture {
     submissions: mpsc::Sender<Submission>,
     status: watch::Receiver<CoreStatus>,
     shutdown: CancellationToken,
+    halt: CancellationToken,
+    tracker: Arc<Tracker>,
     _peers: mpsc::Sender<PeerEvent>,
     _folder: tempfile::TempDir,
 }
@@ -62,16 +64,28 @@ async fn start() -> Fixture {
     let (status, statuses) = watch::channel(core.status());
     let (clock_round, _) = watch::channel(Round::GENESIS);
     let accepted = AcceptedRounds::new(genesis.committee());
-    let outlets = Outlets::new(Recorder(network), feed, Tracker::new(1), status, clock_round, accepted);
+    let (tracker, halt) = (Tracker::new(1), CancellationToken::new());
+    let outlets = Outlets::new(Recorder(network), feed, Arc::clone(&tracker), status, clock_round, accepted);
     let (peers, peer_events) = mpsc::channel(1);
     let (submissions, submitted) = mpsc::channel(1);
-    let inputs = Inputs { peers: peer_events, submissions: submitted, halt: CancellationToken::new() };
+    let inputs = Inputs { peers: peer_events, submissions: submitted, halt: halt.clone() };
     let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
     let metrics = CoreMetrics::new(metrics);
     let driver = Driver::new(core, recovered, clock, Script(sender), inputs, outlets, metrics).await.unwrap();
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(driver.run(shutdown.clone()));
-    Fixture { task, begun, sent, submissions, status: statuses, shutdown, _peers: peers, _folder: folder }
+    Fixture {
+        task,
+        begun,
+        sent,
+        submissions,
+        status: statuses,
+        shutdown,
+        halt,
+        tracker,
+        _peers: peers,
+        _folder: folder,
+    }
 }
 
 impl Fixture {
@@ -116,6 +130,15 @@ async fn inputs_are_handled_while_a_batch_is_on_its_way_and_nothing_is_sent_befo
     guard.1.send(Ok(())).unwrap();
     assert_eq!(fixture.sent.recv().await, Some(Round::FIRST));
     drop(answered);
+}
+
+#[tokio::test]
+async fn a_halt_ends_the_waits_that_have_begun() {
+    let fixture = start().await;
+    let digest = Transaction::new("a".into()).digest();
+    let waits = fixture.tracker.register(vec![digest], Stage::Committed).unwrap();
+    fixture.halt.cancel();
+    assert_eq!(waits.answered().await, Some(Err(WaitsEnded::NotProposing)));
 }
 
 #[tokio::test]

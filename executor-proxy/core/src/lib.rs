@@ -28,7 +28,7 @@ mod window;
 
 pub use epoch::{Boundary, EpochStep};
 pub use names::{Authority, ChainId, Digest, Incarnation, StreamId};
-pub use opening::{LeaseRecord, MAX_INCARNATION, Opened, Opening};
+pub use opening::{LeaseRecord, MAX_INCARNATION_LEAD, Opened, Opening};
 pub use params::{Params, ParamsError};
 pub use refusal::Refusal;
 pub use sequencer::{Decision, ExecutedOutOfOrder, Header, Position, Recovered, Sequencer};

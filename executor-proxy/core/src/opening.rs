@@ -6,8 +6,9 @@ use crate::{
     sequencer::{Position, Sequencer},
 };
 
-/// Highest incarnation that a sender may name. One that is far out of range would lock out all that come later.
-pub const MAX_INCARNATION: u64 = 1 << 62;
+/// How far above the one in force a named incarnation may be. It is above at all where this executor was restored from an
+/// older state; one that is far above was never issued, and would lock out all that come later.
+pub const MAX_INCARNATION_LEAD: u64 = 1 << 20;
 
 /// How a sender introduces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Sequencer {
         let malformed = |value| Refusal::Malformed { field: "lease.incarnation", value };
         match asked {
             0 => self.incarnation.0.checked_add(1).map(Incarnation).ok_or(malformed(asked)),
-            asked if asked > MAX_INCARNATION => Err(malformed(asked)),
+            asked if asked > self.incarnation.0.saturating_add(MAX_INCARNATION_LEAD) => Err(malformed(asked)),
             asked if asked < self.incarnation.0 => Err(Refusal::Fenced { incarnation: self.incarnation }),
             asked => Ok(Incarnation(asked)),
         }

@@ -7,7 +7,7 @@ mod world;
 
 use sequencer_core::{
     Authority, Boundary, ChainId, Decision, Digest, EpochStep, Header, Incarnation, LeaseRecord,
-    MAX_INCARNATION, Opened, Opening, Params, Position, Recovered, Refusal, Sequencer, StreamId,
+    MAX_INCARNATION_LEAD, Opened, Opening, Params, Position, Recovered, Refusal, Sequencer, StreamId,
 };
 use world::{AUTHORITY, CHAIN, commit, digest, executed, executed_with, header, opening, position};
 
@@ -103,12 +103,21 @@ fn d12_a_higher_incarnation_than_the_stored_one_is_recorded() {
     assert_eq!(opened.persist, Some(LeaseRecord { authority: AUTHORITY, incarnation: Incarnation(9) }));
     let fenced = Refusal::Fenced { incarnation: Incarnation(9) };
     assert_eq!(sequencer.open(&opening(8, 5), None), Err(fenced));
-    assert!(sequencer.open(&opening(MAX_INCARNATION, 5), None).is_ok());
-    let value = MAX_INCARNATION + 1;
+}
+
+/// An executor that was restored from an older state is told an incarnation above its own; a number far above was never
+/// issued by any of its lives, and would leave none for those that come.
+#[test]
+fn d12_an_incarnation_that_was_never_issued_is_refused() {
+    let mut sequencer = executed(5);
+    let highest = sequencer.incarnation().0 + MAX_INCARNATION_LEAD;
+    let value = highest + 1;
     let malformed = Refusal::Malformed { field: "lease.incarnation", value };
     assert_eq!(sequencer.open(&opening(value, 5), None), Err(malformed));
+    assert!(sequencer.open(&opening(highest, 5), None).is_ok());
     let next = sequencer.open(&opening(0, 5), None).unwrap();
-    assert_eq!(next.incarnation, Incarnation(MAX_INCARNATION + 1));
+    assert_eq!(next.incarnation, Incarnation(highest + 1));
+    assert!(sequencer.open(&opening(highest + 1, 5), None).is_ok(), "what was issued is taken again");
 }
 
 #[test]

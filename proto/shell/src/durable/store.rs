@@ -7,6 +7,7 @@ use super::{
 };
 use std::{
     fs::{self, File},
+    io,
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -135,8 +136,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::BlobFile`], [`StoreError::BlobFolder`].
     pub fn check(&self) -> Result<(), StoreError> {
-        let mut files =
-            fs::read_dir(&self.files.blobs).map_err(|source| StoreError::BlobFolder { source })?;
+        let mut files = match fs::read_dir(&self.files.blobs) {
+            Ok(files) => files,
+            // Connections have used up the descriptors: no fault of the storage, and the next sync looks again.
+            Err(error) if is_out_of_descriptors(&error) => return Ok(()),
+            Err(source) => return Err(StoreError::BlobFolder { source }),
+        };
         match files.next() {
             None => Ok(()),
             Some(Ok(file)) => Err(StoreError::BlobFile { path: file.path() }),
@@ -204,4 +209,22 @@ fn put(writes: &mut sled::Batch, key: &[u8], value: &[u8]) -> Result<u32, StoreE
 
 fn damaged(key: &[u8]) -> ReadError {
     ReadError::Damaged { key: hex::encode(key) }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // ENFILE and EMFILE, as on every Unix that the standard library knows.
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_of_descriptors_is_told_from_a_missing_folder() {
+        assert!(is_out_of_descriptors(&io::Error::from_raw_os_error(24)));
+        assert!(is_out_of_descriptors(&io::Error::from_raw_os_error(23)));
+        assert!(!is_out_of_descriptors(&io::Error::from_raw_os_error(2)));
+        assert!(!is_out_of_descriptors(&io::Error::other("something else")));
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{CommitDigest, CommitIndex, Epoch, Genesis};
+use consensus_core::{CommitDigest, CommitIndex, Epoch, Genesis, ProtocolParameters};
 use metanode_proto::{
     executor::v1::{Lease, StreamOpening},
     reason,
@@ -29,6 +29,9 @@ use super::{
     view::Delivery,
 };
 use crate::{submit::Tracker, wire};
+
+/// An encoded rejection: a reason of 256 B, three numbers, and their tags.
+const MAX_REJECTION_BYTES: u64 = 288;
 
 /// What to do while the executor cannot be asked when this process starts (X01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +207,7 @@ impl<S: CommitSource> Bridge<S> {
 
     /// One connection, one handshake, one open stream.
     async fn connect(&mut self) -> Result<Session<S>, AttemptError> {
-        let limit = grpc::decode_limit(self.genesis.parameters().max_commit_bytes);
+        let limit = answer_limit(self.genesis.parameters());
         let mut client =
             ExecutorClient::connect(&self.settings.endpoint, limit, self.settings.call_timeout).await?;
         let start = match self.unasked_after {
@@ -425,6 +428,12 @@ impl<S: CommitSource> Bridge<S> {
         }
         self.outlets.delivery(Delivery::Stopped(reason));
     }
+}
+
+/// Largest answer that the executor may give, in bytes: every transaction of a commit may be rejected, with a reason.
+fn answer_limit(parameters: &ProtocolParameters) -> usize {
+    let rejections = u64::from(parameters.max_commit_transactions) * MAX_REJECTION_BYTES;
+    grpc::decode_limit(parameters.max_commit_bytes.max(rejections))
 }
 
 impl From<CallError> for AttemptError {

@@ -6,27 +6,24 @@ use crate::{
     block::{Block, VerifiedBlock},
     commit::CommittedSubDag,
     committer::{Committer, Decision},
+    core_status::CoreStatus,
     crypto::Signer,
     dag::Dag,
-    effect::{Effect, PeerFault, Progress, SubmitOutcome, WriteBatch},
+    effect::{Effect, PeerFault, Progress, SubmitOutcome},
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
     input::{BlockSource, Input, Ticket},
     leader_schedule::LeaderSlot,
     linearizer::Linearizer,
+    outbox::{Outbox, Unpersisted},
     params::Params,
     pool::Pool,
     proposer::{Proposer, Readiness},
     recovery::{self, RecoverError, RecoveredLog},
     threshold_clock::ThresholdClock,
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, CommitIndex, Round, Stake, Timestamp},
+    types::{AuthorityIndex, BlockRef, Round, Stake, Timestamp},
     waiting_room::WaitingRoom,
 };
-
-/// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
-const MAX_UNPERSISTED_BLOCKS: usize = 1000;
-/// ... or when they have this many signed bytes.
-const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 
 /// The consensus machine of one authority.
 #[derive(Debug)]
@@ -45,9 +42,7 @@ pub struct Consensus {
     pool: Pool,
     /// Whether blocks were accepted since the commit rule last ran.
     undecided: bool,
-    /// Accepted blocks that no batch has persisted yet.
-    unpersisted: Vec<VerifiedBlock>,
-    unpersisted_bytes: u64,
+    unpersisted: Unpersisted,
     /// Accepted blocks with transactions that are not committed yet.
     uncommitted_work: BTreeSet<BlockRef>,
     /// Highest round by author that a verified block was seen of, accepted or not.
@@ -62,54 +57,6 @@ pub struct Consensus {
     forbidden: Round,
     skipped_leaders: u64,
     equivocations: u64,
-}
-
-/// What the machine shows of itself. Observed only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CoreStatus {
-    /// The threshold clock's round.
-    pub round: Round,
-    /// Highest round of own blocks.
-    pub proposed_round: Round,
-    /// Round of the last leader of the last commit formed.
-    pub last_committed_round: Round,
-    /// Index of the last commit formed.
-    pub last_commit: CommitIndex,
-    /// Blocks at or below this round are collected.
-    pub gc_round: Round,
-    /// Blocks in the DAG.
-    pub dag_blocks: usize,
-    /// Blocks in the waiting room.
-    pub waiting_blocks: usize,
-    /// Their signed bytes.
-    pub waiting_bytes: u64,
-    /// Ancestors that waiting blocks miss.
-    pub missing_blocks: usize,
-    /// Transactions in the pool, proposed ones included.
-    pub pooled_transactions: usize,
-    /// Their counted bytes.
-    pub pooled_bytes: u64,
-    /// Highest accepted round by authority.
-    pub accepted_rounds: Vec<Round>,
-    /// Own blocks that were made without a leader of the previous round.
-    pub leader_timeouts_total: u64,
-    /// Leader slots skipped since the start.
-    pub skipped_leaders_total: u64,
-    /// Second blocks of a slot seen since the start.
-    pub equivocations_total: u64,
-    /// Whether the machine has stopped proposing.
-    pub halted: bool,
-    /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
-    /// elsewhere.
-    pub unknown_own_block: Option<BlockRef>,
-}
-
-/// Effects of one input, gathered so that everything that must be durable goes in one batch, ahead of what waits for it.
-#[derive(Debug, Default)]
-struct Outbox {
-    immediate: Vec<Effect>,
-    own_block: Option<VerifiedBlock>,
-    commits: Vec<CommittedSubDag>,
 }
 
 impl Consensus {
@@ -154,8 +101,7 @@ impl Consensus {
             proposer: Proposer::new(&params, own_last, authorities),
             pool: Pool::new(&params),
             undecided: true,
-            unpersisted: Vec::new(),
-            unpersisted_bytes: 0,
+            unpersisted: Unpersisted::default(),
             uncommitted_work: BTreeSet::new(),
             seen_rounds: dag.accepted_rounds().to_vec(),
             woken: Round::GENESIS,
@@ -351,7 +297,6 @@ impl Consensus {
                 self.uncommitted_work.insert(reference);
             }
             self.undecided = true;
-            self.unpersisted_bytes = self.unpersisted_bytes.saturating_add(block.signed_bytes().len() as u64);
             self.unpersisted.push(block);
             self.clock.observe(&self.dag, reference.round, now);
             ready.extend(self.waiting.resolve(&reference));
@@ -467,37 +412,14 @@ impl Consensus {
         }
     }
 
-    /// Orders the effects: what needs no disk, then one batch of all that must be durable, then what waited for it.
     fn release(&mut self, outbox: Outbox) -> Vec<Effect> {
-        let Outbox { immediate: mut effects, own_block, commits } = outbox;
-        let is_backlog = self.unpersisted.len() >= MAX_UNPERSISTED_BLOCKS
-            || self.unpersisted_bytes >= MAX_UNPERSISTED_BYTES;
-        if own_block.is_none() && commits.is_empty() && !is_backlog {
-            return effects;
-        }
-        self.unpersisted_bytes = 0;
-        effects.push(Effect::Persist(WriteBatch {
-            blocks: std::mem::take(&mut self.unpersisted),
-            commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
-            progress: Progress {
-                epoch: self.genesis.committee().epoch(),
-                last_commit: self.linearizer.last_commit(),
-                gc_round: self.linearizer.gc_round(),
-                own_round: self.proposer.last().round(),
-                last_committed_rounds: self.linearizer.committed_rounds().to_vec(),
-            },
-        }));
-        if let Some(block) = own_block {
-            effects.push(Effect::Guard { epoch: block.block().epoch, round: block.round() });
-            effects.push(Effect::Broadcast(block));
-        }
-        effects.extend(commits.into_iter().map(Effect::Deliver));
-        effects
-    }
-}
-
-impl Outbox {
-    fn report(&mut self, fault: PeerFault) {
-        self.immediate.push(Effect::Report(fault));
+        let progress = || Progress {
+            epoch: self.genesis.committee().epoch(),
+            last_commit: self.linearizer.last_commit(),
+            gc_round: self.linearizer.gc_round(),
+            own_round: self.proposer.last().round(),
+            last_committed_rounds: self.linearizer.committed_rounds().to_vec(),
+        };
+        outbox.release(&mut self.unpersisted, progress)
     }
 }

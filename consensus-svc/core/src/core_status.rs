@@ -1,0 +1,43 @@
+//! What the machine shows of itself.
+
+use crate::types::{BlockRef, CommitIndex, Round};
+
+/// What the machine shows of itself. Observed only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoreStatus {
+    /// The threshold clock's round.
+    pub round: Round,
+    /// Highest round of own blocks.
+    pub proposed_round: Round,
+    /// Round of the last leader of the last commit formed.
+    pub last_committed_round: Round,
+    /// Index of the last commit formed.
+    pub last_commit: CommitIndex,
+    /// Blocks at or below this round are collected.
+    pub gc_round: Round,
+    /// Blocks in the DAG.
+    pub dag_blocks: usize,
+    /// Blocks in the waiting room.
+    pub waiting_blocks: usize,
+    /// Their signed bytes.
+    pub waiting_bytes: u64,
+    /// Ancestors that waiting blocks miss.
+    pub missing_blocks: usize,
+    /// Transactions in the pool, proposed ones included.
+    pub pooled_transactions: usize,
+    /// Their counted bytes.
+    pub pooled_bytes: u64,
+    /// Highest accepted round by authority.
+    pub accepted_rounds: Vec<Round>,
+    /// Own blocks that were made without a leader of the previous round.
+    pub leader_timeouts_total: u64,
+    /// Leader slots skipped since the start.
+    pub skipped_leaders_total: u64,
+    /// Second blocks of a slot seen since the start.
+    pub equivocations_total: u64,
+    /// Whether the machine has stopped proposing.
+    pub halted: bool,
+    /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
+    /// elsewhere.
+    pub unknown_own_block: Option<BlockRef>,
+}

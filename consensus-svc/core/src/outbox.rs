@@ -1,0 +1,77 @@
+//! The effects of one input, put in order: what needs no disk, then one batch of all that must be durable, then what waited
+//! for it.
+
+use crate::{
+    block::VerifiedBlock,
+    commit::CommittedSubDag,
+    effect::{Effect, PeerFault, Progress, WriteBatch},
+};
+
+/// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
+const MAX_UNPERSISTED_BLOCKS: usize = 1000;
+/// ... or when they have this many signed bytes.
+const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
+
+/// Accepted blocks that no batch has persisted yet, in order of acceptance.
+#[derive(Debug, Default)]
+pub(crate) struct Unpersisted {
+    blocks: Vec<VerifiedBlock>,
+    bytes: u64,
+}
+
+impl Unpersisted {
+    pub(crate) fn push(&mut self, block: VerifiedBlock) {
+        self.bytes = self.bytes.saturating_add(block.signed_bytes().len() as u64);
+        self.blocks.push(block);
+    }
+
+    fn is_due(&self) -> bool {
+        self.blocks.len() >= MAX_UNPERSISTED_BLOCKS || self.bytes >= MAX_UNPERSISTED_BYTES
+    }
+
+    fn take(&mut self) -> Vec<VerifiedBlock> {
+        self.bytes = 0;
+        std::mem::take(&mut self.blocks)
+    }
+}
+
+/// What one input has led to.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Effects that need no disk.
+    pub(crate) immediate: Vec<Effect>,
+    /// The block that was made.
+    pub(crate) own_block: Option<VerifiedBlock>,
+    /// The commits that were formed.
+    pub(crate) commits: Vec<CommittedSubDag>,
+}
+
+impl Outbox {
+    pub(crate) fn report(&mut self, fault: PeerFault) {
+        self.immediate.push(Effect::Report(fault));
+    }
+
+    /// All effects in order. Blocks and commits that must be durable go in one batch with `progress`, ahead of what waits
+    /// for it.
+    pub(crate) fn release(
+        self,
+        unpersisted: &mut Unpersisted,
+        progress: impl FnOnce() -> Progress,
+    ) -> Vec<Effect> {
+        let Self { immediate: mut effects, own_block, commits } = self;
+        if own_block.is_none() && commits.is_empty() && !unpersisted.is_due() {
+            return effects;
+        }
+        effects.push(Effect::Persist(WriteBatch {
+            blocks: unpersisted.take(),
+            commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
+            progress: progress(),
+        }));
+        if let Some(block) = own_block {
+            effects.push(Effect::Guard { epoch: block.block().epoch, round: block.round() });
+            effects.push(Effect::Broadcast(block));
+        }
+        effects.extend(commits.into_iter().map(Effect::Deliver));
+        effects
+    }
+}

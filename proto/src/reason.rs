@@ -29,6 +29,8 @@ pub const MALFORMED_COMMIT: &str = "MALFORMED_COMMIT";
 pub const MALFORMED_STREAM: &str = "MALFORMED_STREAM";
 /// The first message of a stream did not come in time; open again.
 pub const OPENING_TIMEOUT: &str = "OPENING_TIMEOUT";
+/// The message of a call did not come in time; call again.
+pub const RECEIVE_TIMEOUT: &str = "RECEIVE_TIMEOUT";
 /// A newer stream or process has taken over.
 pub const FENCED: &str = "FENCED";
 /// The service has not loaded its state yet; comes with `RetryInfo`.
@@ -47,7 +49,7 @@ pub const UNKNOWN_EPOCH: &str = "UNKNOWN_EPOCH";
 pub const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
 /// The store failed; the service stops.
 pub const STORAGE_FAILED: &str = "STORAGE_FAILED";
-/// The caller has as many calls under way as it may; comes with `RetryInfo`.
+/// As many calls are under way as may be, of this caller or of all; comes with `RetryInfo`.
 pub const TOO_MANY_CALLS: &str = "TOO_MANY_CALLS";
 /// The call is part of the contract and is not served by this version.
 pub const NOT_SERVED_YET: &str = "NOT_SERVED_YET";

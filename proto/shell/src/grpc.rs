@@ -2,11 +2,15 @@
 //!
 //! Keepalive finds a peer that vanished in silence within [`KEEPALIVE_INTERVAL`] + [`KEEPALIVE_TIMEOUT`], on both ends.
 
+mod admission;
 mod client;
+mod incoming;
 mod server;
 
+pub use admission::{Admission, Admitted, UntilSent};
 pub use client::{EndpointError, channel, endpoint};
-pub use server::{BindError, bind, health, incoming, reflection, server};
+pub use incoming::{Connection, Incoming, incoming};
+pub use server::{BindError, bind, health, reflection, server};
 
 use std::time::Duration;
 
@@ -18,7 +22,12 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for establishing a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that one connection may have open at a time. More wait.
-pub const MAX_CONCURRENT_STREAMS: u32 = 1_024;
+pub const MAX_CONCURRENT_STREAMS: u32 = 256;
+/// Connections that a listener has open at a time, unless told otherwise. More wait in the backlog of the operating
+/// system. Each costs one file descriptor, and at most the receive window of HTTP/2 in memory (1 MiB).
+pub const MAX_CONNECTIONS: usize = 512;
+/// Time that a new connection has for its first bytes, and a call for its message.
+pub const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Room that a message needs beside the commit in it, in bytes.
 const MESSAGE_OVERHEAD_BYTES: u64 = 1 << 20;

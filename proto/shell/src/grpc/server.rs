@@ -4,13 +4,16 @@ use super::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CONCURRENT_STREAMS};
 use metanode_proto::FILE_DESCRIPTOR_SET;
 use std::io;
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 use tonic_health::{
     ServingStatus,
     pb::health_server::{Health, HealthServer},
     server::HealthReporter,
 };
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+
+/// Largest request to health and reflection, in bytes: a name or two.
+const NAME_BYTES: usize = 64 << 10;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +32,6 @@ pub struct BindError {
 /// [`BindError`].
 pub async fn bind(address: &str) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|source| BindError { address: address.to_owned(), source })
-}
-
-/// Connections of a listener, with TCP_NODELAY: messages are small and answers are waited for.
-pub fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// A server builder with keepalive and the limit on streams.
@@ -56,20 +54,22 @@ pub fn reflection(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health")
         .with_service_name("grpc.reflection.v1.ServerReflection");
-    services.iter().fold(described, |builder, name| builder.with_service_name(*name)).build_v1()
+    let server =
+        services.iter().fold(described, |builder, name| builder.with_service_name(*name)).build_v1()?;
+    Ok(server.max_decoding_message_size(NAME_BYTES))
 }
 
 /// The health service, NOT_SERVING as a whole (service name `""`) until the reporter says otherwise.
 pub async fn health() -> (HealthReporter, HealthServer<impl Health>) {
     let (reporter, server) = tonic_health::server::health_reporter();
     reporter.set_service_status("", ServingStatus::NotServing).await;
-    (reporter, server)
+    (reporter, server.max_decoding_message_size(NAME_BYTES))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grpc::channel;
+    use crate::grpc::{channel, incoming};
     use tokio_util::sync::CancellationToken;
     use tonic_health::pb::{
         HealthCheckRequest, health_check_response::ServingStatus as Wire, health_client::HealthClient,

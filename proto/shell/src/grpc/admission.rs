@@ -1,0 +1,300 @@
+//! What calls may keep in memory before and after their handlers run.
+//!
+//! Before: bytes of messages that are not complete are counted over all calls and connections. Over the budget a call
+//! is refused at once. It does not wait: what it had sent would fill the window of its connection, and block the very
+//! calls that it waits for. The first [`FREE_BYTES`] of each call are not counted, so that small calls, health among
+//! them, are answered even while others hold the budget. A message that is not complete in [`RECEIVE_TIMEOUT`] ends
+//! its call.
+//!
+//! After: a handler puts [`UntilSent`] into its response; the permit in there is given back when the answer has been
+//! sent, or dropped.
+
+use super::RECEIVE_TIMEOUT;
+use crate::status::{self, WithRetry};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use metanode_proto::reason;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+/// Bytes of incomplete messages, over all calls; more if messages may be large.
+const BUDGET_BYTES: usize = 64 << 20;
+/// Largest messages that the budget has room for at least.
+const BUDGET_MESSAGES: usize = 4;
+/// Bytes of each call that are not counted.
+const FREE_BYTES: usize = 1 << 10;
+/// Client streams under way at a time, over all connections.
+const MAX_CLIENT_STREAMS: usize = 16;
+/// When refused clients are told to come back.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Its stream stays open between questions, and its messages are small.
+const REFLECTION: &str = "/grpc.reflection.";
+
+/// Keeps a permit until the answer that carries it in its extensions has been sent, or its client has gone.
+#[derive(Clone, Debug)]
+pub struct UntilSent {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl UntilSent {
+    /// Keeps `permit`.
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
+    }
+}
+
+/// The layer of a server. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Admission {
+    budget: Arc<Semaphore>,
+    budget_bytes: usize,
+    streams: Arc<Semaphore>,
+    client_streams: &'static [&'static str],
+}
+
+impl Admission {
+    /// For a server whose unary requests have at most `largest_bytes`.
+    pub fn new(largest_bytes: usize) -> Self {
+        let budget =
+            largest_bytes.saturating_mul(BUDGET_MESSAGES).clamp(BUDGET_BYTES, Semaphore::MAX_PERMITS);
+        Self {
+            budget: Arc::new(Semaphore::new(budget)),
+            budget_bytes: budget,
+            streams: Arc::new(Semaphore::new(MAX_CLIENT_STREAMS)),
+            client_streams: &[],
+        }
+    }
+
+    /// Calls at `paths` (as in HTTP) are streams of many messages and have deadlines of their own: they are limited in
+    /// number instead.
+    #[must_use]
+    pub fn client_streams(self, paths: &'static [&'static str]) -> Self {
+        Self { client_streams: paths, ..self }
+    }
+
+    /// What a call holds while it is received. `None`: it is small.
+    fn admit(&self, path: &str) -> Result<Option<Receiving>, Status> {
+        if path.starts_with(REFLECTION) {
+            return Ok(None);
+        }
+        if self.client_streams.contains(&path) {
+            let stream = Arc::clone(&self.streams).try_acquire_owned();
+            let stream = stream.map_err(|_| too_many("client streams", MAX_CLIENT_STREAMS))?;
+            return Ok(Some(Receiving::Stream { _permit: stream }));
+        }
+        Ok(Some(Receiving::Message {
+            budget: Arc::clone(&self.budget),
+            budget_bytes: self.budget_bytes,
+            free_bytes: FREE_BYTES,
+            held: None,
+            deadline: Box::pin(sleep(RECEIVE_TIMEOUT)),
+        }))
+    }
+}
+
+fn too_many(what: &'static str, limit: usize) -> Status {
+    let message = format!("too many {what} are under way");
+    status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[("limit", &limit)])
+        .with_retry(RETRY_DELAY)
+}
+
+impl<S> Layer<S> for Admission {
+    type Service = Admitted<S>;
+
+    fn layer(&self, inner: S) -> Admitted<S> {
+        Admitted { admission: self.clone(), inner }
+    }
+}
+
+/// A service behind [`Admission`].
+#[derive(Clone, Debug)]
+pub struct Admitted<S> {
+    admission: Admission,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let receiving = match self.admission.admit(request.uri().path()) {
+            Ok(receiving) => receiving,
+            Err(refusal) => return Box::pin(async move { Ok(refusal.into_http()) }),
+        };
+        let request = match receiving {
+            Some(receiving) => {
+                request.map(|body| Body::new(RequestBody { body, receiving: Some(receiving) }))
+            }
+            None => request,
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            Ok(match answer.extensions_mut().remove::<UntilSent>() {
+                Some(permit) => answer.map(|body| Body::new(ResponseBody { body, permit })),
+                None => answer,
+            })
+        })
+    }
+}
+
+/// Held while a request is received.
+enum Receiving {
+    Message {
+        budget: Arc<Semaphore>,
+        budget_bytes: usize,
+        free_bytes: usize,
+        held: Option<OwnedSemaphorePermit>,
+        deadline: Pin<Box<Sleep>>,
+    },
+    Stream {
+        _permit: OwnedSemaphorePermit,
+    },
+}
+
+impl Receiving {
+    /// Counts bytes that have come.
+    fn count(&mut self, bytes: usize) -> Result<(), Status> {
+        let Self::Message { budget, budget_bytes, free_bytes, held, .. } = self else { return Ok(()) };
+        let counted = bytes.saturating_sub(*free_bytes);
+        *free_bytes = free_bytes.saturating_sub(bytes);
+        if counted == 0 {
+            return Ok(());
+        }
+        let permit = u32::try_from(counted).ok();
+        let permit = permit.and_then(|counted| Arc::clone(budget).try_acquire_many_owned(counted).ok());
+        let permit = permit.ok_or_else(|| too_many("bytes of incomplete messages", *budget_bytes))?;
+        match held {
+            Some(held) => held.merge(permit),
+            None => *held = Some(permit),
+        }
+        Ok(())
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let Self::Message { deadline, .. } = self else { return Poll::Pending };
+        deadline.as_mut().poll(cx).map(|()| {
+            let message = format!("the message was not complete within {RECEIVE_TIMEOUT:?}");
+            status::reason(Code::DeadlineExceeded, reason::RECEIVE_TIMEOUT, message, &[])
+        })
+    }
+}
+
+/// The body of a request that is received.
+struct RequestBody {
+    body: Body,
+    /// Until the body has ended.
+    receiving: Option<Receiving>,
+}
+
+impl RequestBody {
+    /// Lets go of what has come.
+    fn fail(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.body = Body::empty();
+        self.receiving = None;
+        Poll::Ready(Some(Err(status)))
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let Some(receiving) = &mut this.receiving else { return Pin::new(&mut this.body).poll_frame(cx) };
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if this.body.is_end_stream() {
+                    this.receiving = None;
+                } else if let Err(refusal) = receiving.count(bytes) {
+                    return this.fail(refusal);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(end) => {
+                this.receiving = None;
+                Poll::Ready(end)
+            }
+            Poll::Pending => match receiving.poll_late(cx) {
+                Poll::Ready(late) => this.fail(late),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer that counts until the last of it is sent.
+struct ResponseBody {
+    body: Body,
+    permit: UntilSent,
+}
+
+/// A part of it. The transport takes whole messages out of the body long before their reader takes them, so that each
+/// part has to carry the permit.
+struct Part {
+    data: Bytes,
+    _permit: UntilSent,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let part = |data| Bytes::from_owner(Part { data, _permit: self.permit.clone() });
+        frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

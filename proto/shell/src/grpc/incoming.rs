@@ -1,0 +1,207 @@
+//! Connections of a listener: bounded in number, and closed if nothing comes on them.
+//!
+//! HTTP/2 keepalive begins after the handshake; until then only the deadline here ends a silent connection.
+
+use super::{MAX_CONNECTIONS, RECEIVE_TIMEOUT};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+use tokio_stream::Stream;
+use tokio_util::sync::PollSemaphore;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// The connection preface of HTTP/2 and the header of the first frame (RFC 9113, 3.4 and 4.1).
+const GREETING_BYTES: usize = 24 + 9;
+
+/// Pause after a connection could not be accepted: file descriptors or memory are short, and trying at once again would
+/// only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Connections of `listener`, at most [`MAX_CONNECTIONS`] at a time, with TCP_NODELAY: messages are small and answers
+/// are waited for. Ends never, and yields no errors.
+pub fn incoming(listener: TcpListener) -> Incoming {
+    Incoming { listener, room: room(MAX_CONNECTIONS), next: None, pause: None }
+}
+
+fn room(connections: usize) -> PollSemaphore {
+    PollSemaphore::new(Arc::new(Semaphore::new(connections)))
+}
+
+/// See [`incoming`].
+#[derive(Debug)]
+pub struct Incoming {
+    listener: TcpListener,
+    room: PollSemaphore,
+    /// Of the connection that is waited for.
+    next: Option<OwnedSemaphorePermit>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Incoming {
+    /// Has at most `connections` open at a time.
+    #[must_use]
+    pub fn at_most(self, connections: usize) -> Self {
+        Self { room: room(connections), next: None, ..self }
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(pause) = &mut this.pause {
+                ready!(pause.as_mut().poll(cx));
+                this.pause = None;
+            }
+            if this.next.is_none() {
+                this.next = ready!(this.room.poll_acquire(cx));
+            }
+            let accepted = ready!(this.listener.poll_accept(cx));
+            match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
+                Ok(stream) => {
+                    let greeting = Greeting {
+                        missing_bytes: GREETING_BYTES,
+                        deadline: Box::pin(sleep(RECEIVE_TIMEOUT)),
+                    };
+                    let permit = this.next.take();
+                    return Poll::Ready(Some(Ok(Connection {
+                        stream,
+                        greeting: Some(greeting),
+                        _permit: permit,
+                    })));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "connection not accepted");
+                    this.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
+                }
+            }
+        }
+    }
+}
+
+/// A connection that counts until it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    /// Until it has come.
+    greeting: Option<Greeting>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+struct Greeting {
+    missing_bytes: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Some(greeting) = &mut this.greeting {
+            greeting.missing_bytes = greeting.missing_bytes.saturating_sub(buf.filled().len() - before);
+            if greeting.missing_bytes == 0 {
+                this.greeting = None;
+            } else if greeting.deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::bind;
+    use std::task::Waker;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_stream::StreamExt;
+
+    async fn connected(connections: &mut Incoming, address: std::net::SocketAddr) -> (TcpStream, Connection) {
+        let client = TcpStream::connect(address).await.unwrap();
+        (client, connections.next().await.unwrap().unwrap())
+    }
+
+    #[tokio::test]
+    async fn one_connection_more_waits_until_one_closes() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = incoming(listener).at_most(2);
+        let (_a, first) = connected(&mut connections, address).await;
+        let (_b, _second) = connected(&mut connections, address).await;
+        let _c = TcpStream::connect(address).await.unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut connections).poll_next(&mut cx).is_pending());
+        assert!(connections.next.is_none(), "nothing is accepted without room");
+        drop(first);
+        connections.next().await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_too_little_is_dropped_at_the_deadline() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = incoming(listener);
+        for said in [0, GREETING_BYTES - 1] {
+            let (mut client, mut connection) = connected(&mut connections, address).await;
+            client.write_all(&vec![0; said]).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            let error = connection.read_exact(&mut [0; GREETING_BYTES]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(begun.elapsed() <= RECEIVE_TIMEOUT + Duration::from_millis(1));
+        }
+        let (mut client, mut connection) = connected(&mut connections, address).await;
+        client.write_all(&[0; GREETING_BYTES]).await.unwrap();
+        connection.stream.readable().await.unwrap();
+        connection.read_exact(&mut [0; GREETING_BYTES]).await.unwrap();
+        assert!(connection.greeting.is_none());
+    }
+}

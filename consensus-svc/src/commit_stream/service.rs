@@ -1,7 +1,7 @@
 //! `CommitService`: the sequence of commits for any reader. A slow reader is slowed by flow control and costs nothing
 //! more (D17): nothing is queued for it, it has a cursor.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use consensus_core::{CommitIndex, CommittedSubDag};
 use futures::{Stream, StreamExt, stream};
@@ -12,7 +12,11 @@ use metanode_proto::{
     },
     reason,
 };
-use metanode_shell::status;
+use metanode_shell::{
+    grpc::UntilSent,
+    status::{self, WithRetry},
+};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
@@ -28,18 +32,35 @@ const MAX_RANGE_BYTES: u64 = 4 << 20;
 /// Commits read at a time for a stream, and most bytes of them.
 const PAGE_COMMITS: usize = 32;
 const PAGE_BYTES: u64 = 1 << 20;
+/// Streams at a time; each holds a page at most.
+const MAX_STREAMS: usize = 64;
+/// Answers with commits at a time, until they are sent: a client that does not read keeps one in memory.
+const MAX_ANSWERS: usize = 8;
+/// Time that a call waits for its turn to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// When refused clients are told to come back.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Serves `CommitService`.
 #[derive(Clone, Debug)]
 pub struct CommitReader {
     feed: Arc<CommitFeed>,
     drain: CancellationToken,
+    streams: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
 }
 
 impl CommitReader {
     /// Reads through `feed`; streams end when `drain` is cancelled.
-    pub const fn new(feed: Arc<CommitFeed>, drain: CancellationToken) -> Self {
-        Self { feed, drain }
+    pub fn new(feed: Arc<CommitFeed>, drain: CancellationToken) -> Self {
+        let (streams, answers) = (Semaphore::new(MAX_STREAMS), Semaphore::new(MAX_ANSWERS));
+        Self { feed, drain, streams: Arc::new(streams), answers: Arc::new(answers) }
+    }
+
+    /// A turn to answer with commits.
+    async fn answer(&self) -> Result<UntilSent, Status> {
+        let turn = timeout(ANSWER_WAIT, Arc::clone(&self.answers).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).map(UntilSent::new).ok_or_else(|| too_many("answers", MAX_ANSWERS))
     }
 
     /// The commits from `first` on, of one page.
@@ -59,6 +80,19 @@ impl CommitReader {
             })?;
         if page.is_empty() { Err(not_yet(first, self.feed.last_index())) } else { Ok(page) }
     }
+}
+
+fn too_many(what: &str, limit: usize) -> Status {
+    let message = format!("{limit} {what} are under way, which is the most");
+    status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[("limit", &limit)])
+        .with_retry(RETRY_DELAY)
+}
+
+/// With a permit that counts until the answer is sent.
+fn counted<T>(answer: T, permit: UntilSent) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(permit);
+    response
 }
 
 /// Of `GetCommit` and `GetCommitRange`; a stream that starts ahead is OUT_OF_RANGE.
@@ -101,6 +135,8 @@ impl CommitService for CommitReader {
         &self,
         request: Request<StreamCommitsRequest>,
     ) -> Result<Response<Commits>, Status> {
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map(UntilSent::new);
+        let permit = permit.map_err(|_| too_many("streams", MAX_STREAMS))?;
         let after = CommitIndex::new(request.into_inner().after_index);
         // Whether the place exists is told before the stream begins.
         let page = self.feed.read_after(after, PAGE_COMMITS, PAGE_BYTES).await?;
@@ -116,16 +152,18 @@ impl CommitService for CommitReader {
                 Err(error) => Some((Err(error), None)),
             }
         });
-        Ok(Response::new(Box::pin(commits.take_until(self.drain.clone().cancelled_owned()))))
+        let commits: Commits = Box::pin(commits.take_until(self.drain.clone().cancelled_owned()));
+        Ok(counted(commits, permit))
     }
 
     async fn get_commit(
         &self,
         request: Request<GetCommitRequest>,
     ) -> Result<Response<GetCommitResponse>, Status> {
+        let turn = self.answer().await?;
         let page = self.page(request.into_inner().index, 1, 0).await?;
         let commit = page.first().map(|commit| wire::commit_to_proto(commit));
-        Ok(Response::new(GetCommitResponse { commit }))
+        Ok(counted(GetCommitResponse { commit }, turn))
     }
 
     async fn get_commit_range(
@@ -138,8 +176,9 @@ impl CommitService for CommitReader {
             return Err(status::invalid_field("last_index", description));
         }
         let wanted = usize::try_from(last_index - first_index).unwrap_or(usize::MAX).saturating_add(1);
+        let turn = self.answer().await?;
         let page = self.page(first_index, wanted.min(MAX_RANGE_COMMITS), MAX_RANGE_BYTES).await?;
         let commits = page.iter().map(|commit| wire::commit_to_proto(commit)).collect();
-        Ok(Response::new(GetCommitRangeResponse { commits }))
+        Ok(counted(GetCommitRangeResponse { commits }, turn))
     }
 }

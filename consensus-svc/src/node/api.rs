@@ -58,13 +58,12 @@ pub(super) fn serve<H: Health>(
     let lag = Lag { feed: Arc::clone(&view.feed), executor: view.executor.clone() };
     let intake = TransactionIntake::new(submitter, tracker, settings, lag, metrics, shutdown.clone());
     let reader = CommitReader::new(Arc::clone(&view.feed), shutdown.clone());
+    let largest = grpc::decode_limit(config.submit.max_batch_bytes);
     let routes = grpc::server()
+        .layer(grpc::Admission::new(largest))
         .add_service(health)
         .add_service(grpc::reflection(&SERVICES)?)
-        .add_service(
-            TransactionServiceServer::new(intake)
-                .max_decoding_message_size(grpc::decode_limit(config.submit.max_batch_bytes)),
-        )
+        .add_service(TransactionServiceServer::new(intake).max_decoding_message_size(largest))
         .add_service(CommitServiceServer::new(reader))
         .add_service(NodeServiceServer::new(NodeStatus::new(view.clone())));
     Ok(routes.serve_with_incoming_shutdown(grpc::incoming(listener), shutdown.cancelled_owned()))

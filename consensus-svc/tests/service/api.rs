@@ -136,6 +136,25 @@ async fn readers_outside_the_log_are_told_its_ends() {
     assert_eq!(client.get_commit_range(backwards).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_commit_stream_more_than_there_may_be_is_refused_until_one_ends() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    let mut client = CommitServiceClient::new(process.channel());
+    let request = StreamCommitsRequest { after_index: 0 };
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(client.stream_commits(request).await.unwrap());
+    }
+    let refused = client.stream_commits(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::TOO_MANY_CALLS));
+    assert!(status::retry_delay(&refused).is_some());
+    streams.pop();
+    soon("room", async { while client.stream_commits(request).await.is_err() {} }).await;
+}
+
 /// One scrape, as Prometheus does it.
 async fn scrape(process: &Process) -> String {
     let mut connection = TcpStream::connect(&process.metrics).await.unwrap();

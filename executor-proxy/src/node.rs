@@ -28,6 +28,12 @@ use crate::{
 /// Requests that may wait for the driver. More wait at their callers.
 const WAITING_REQUESTS: usize = 16;
 
+/// Connections at a time: one of consensus, and those of health checks and of operators.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Calls with many messages.
+const CLIENT_STREAMS: [&str; 1] = ["/executor.v1.ExecutorService/ExecuteCommits"];
+
 /// Why a proxy did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -95,12 +101,14 @@ impl Node {
             grpc::reflection(&[SERVICE_NAME]).map_err(|error| StartError::Reflection(error.into()))?;
         let limit = grpc::decode_limit(config.network.limits.max_bytes);
         let routes = grpc::server()
+            .layer(grpc::Admission::new(limit).client_streams(&CLIENT_STREAMS))
             .add_service(ExecutorServiceServer::new(service).max_decoding_message_size(limit))
             .add_service(health)
             .add_service(reflection);
         let stop = shutdown.clone();
         supervisor.spawn("server", async move {
-            routes.serve_with_incoming_shutdown(grpc::incoming(listener), stop.cancelled_owned()).await
+            let connections = grpc::incoming(listener).at_most(MAX_CONNECTIONS);
+            routes.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await
         });
         let settings = driver::Settings {
             network: config.network.clone(),

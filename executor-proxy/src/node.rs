@@ -31,9 +31,6 @@ const WAITING_REQUESTS: usize = 16;
 /// Connections at a time: one of consensus, and those of health checks and of operators.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Calls with many messages.
-const CLIENT_STREAMS: [&str; 1] = ["/executor.v1.ExecutorService/ExecuteCommits"];
-
 /// Why a proxy did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -101,7 +98,7 @@ impl Node {
             grpc::reflection(&[SERVICE_NAME]).map_err(|error| StartError::Reflection(error.into()))?;
         let limit = grpc::decode_limit(config.network.limits.max_bytes);
         let routes = grpc::server()
-            .layer(grpc::Admission::new(limit).client_streams(&CLIENT_STREAMS))
+            .layer(grpc::Admission::new(limit).client_streams(SERVICE_NAME, &["ExecuteCommits"]))
             .add_service(ExecutorServiceServer::new(service).max_decoding_message_size(limit))
             .add_service(health)
             .add_service(reflection);

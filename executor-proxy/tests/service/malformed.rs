@@ -87,3 +87,21 @@ async fn a_stream_in_the_wrong_order_is_refused() {
     stream.execute(commit(1)).await;
     proxy.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn one_stream_more_than_there_may_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start(folder.path()).await;
+    let mut client = proxy.client();
+    client.wait_until_ready().await;
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        streams.push(client.raw_stream().await);
+    }
+    let (_requests, waiting) = tokio::sync::mpsc::channel(1);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(waiting);
+    let refused = client.0.execute_commits(requests).await.unwrap_err();
+    assert_error(&refused, Code::ResourceExhausted, reason::TOO_MANY_CALLS, &[("limit", "16")]);
+    drop(streams);
+    proxy.stop().await.unwrap();
+}

@@ -60,7 +60,7 @@ pub struct Admission {
     budget: Arc<Semaphore>,
     budget_bytes: usize,
     streams: Arc<Semaphore>,
-    client_streams: &'static [&'static str],
+    client_streams: Arc<[String]>,
 }
 
 impl Admission {
@@ -72,15 +72,15 @@ impl Admission {
             budget: Arc::new(Semaphore::new(budget)),
             budget_bytes: budget,
             streams: Arc::new(Semaphore::new(MAX_CLIENT_STREAMS)),
-            client_streams: &[],
+            client_streams: Arc::new([]),
         }
     }
 
-    /// Calls at `paths` (as in HTTP) are streams of many messages and have deadlines of their own: they are limited in
-    /// number instead.
+    /// These `calls` of `service` (full name) are streams of many messages and have deadlines of their own: they are
+    /// limited in number instead.
     #[must_use]
-    pub fn client_streams(self, paths: &'static [&'static str]) -> Self {
-        Self { client_streams: paths, ..self }
+    pub fn client_streams(self, service: &str, calls: &[&str]) -> Self {
+        Self { client_streams: calls.iter().map(|call| format!("/{service}/{call}")).collect(), ..self }
     }
 
     /// What a call holds while it is received. `None`: it is small.
@@ -88,7 +88,7 @@ impl Admission {
         if path.starts_with(REFLECTION) {
             return Ok(None);
         }
-        if self.client_streams.contains(&path) {
+        if self.client_streams.iter().any(|stream| stream == path) {
             let stream = Arc::clone(&self.streams).try_acquire_owned();
             let stream = stream.map_err(|_| too_many("client streams", MAX_CLIENT_STREAMS))?;
             return Ok(Some(Receiving::Stream { _permit: stream }));

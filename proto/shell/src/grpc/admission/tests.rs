@@ -188,7 +188,7 @@ async fn a_message_that_does_not_come_ends_its_call_at_the_deadline() {
 
 #[tokio::test]
 async fn client_streams_are_limited_in_number_and_not_in_bytes() {
-    let admission = with_budget(0).client_streams(&[STREAM]);
+    let admission = with_budget(0).client_streams(Echo::NAME, &["Stream"]);
     let mut running = run(admission.clone(), 0).await;
     let mut open = Vec::new();
     for _ in 0..MAX_CLIENT_STREAMS {

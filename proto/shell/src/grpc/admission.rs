@@ -54,7 +54,7 @@ impl UntilSent {
     }
 }
 
-/// The layer of a server. See the [module](self).
+/// The layer of a server: bounds what unfinished requests and unread answers keep in memory.
 #[derive(Clone, Debug)]
 pub struct Admission {
     budget: Arc<Semaphore>,

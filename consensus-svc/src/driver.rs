@@ -58,6 +58,8 @@ pub struct Driver<D: Durability, N> {
     answers: BTreeMap<Ticket, oneshot::Sender<SubmitOutcome>>,
     next_ticket: u64,
     halted: bool,
+    /// Whether it was told that the machine may propose.
+    told_proposing: bool,
 }
 
 enum Step {
@@ -83,10 +85,21 @@ impl<D: Durability, N: Network> Driver<D, N> {
         metrics: CoreMetrics,
     ) -> Result<Self, DriverError> {
         let queue = EffectQueue::new(durability);
-        let (answers, next_ticket, halted) = (BTreeMap::new(), 0, false);
+        let (answers, next_ticket, halted, told_proposing) = (BTreeMap::new(), 0, false, false);
         let faults = FaultLog::default();
-        let mut driver =
-            Self { core, clock, queue, inputs, outlets, metrics, faults, answers, next_ticket, halted };
+        let mut driver = Self {
+            core,
+            clock,
+            queue,
+            inputs,
+            outlets,
+            metrics,
+            faults,
+            answers,
+            next_ticket,
+            halted,
+            told_proposing,
+        };
         driver.enqueue(recovered).await?;
         Ok(driver)
     }
@@ -131,6 +144,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
     async fn take_peer_event(&mut self, event: PeerEvent) -> Result<(), DriverError> {
         let input = match event {
             PeerEvent::Blocks { from, source, blocks } => Input::Blocks { from, source, blocks },
+            PeerEvent::OwnLastBlock { from, block } => Input::OwnLastBlock { from, block },
             PeerEvent::Wake { from, round } => Input::Wake { from, round },
             PeerEvent::Invalid { from, label } => {
                 self.metrics.invalid(label);
@@ -159,6 +173,14 @@ impl<D: Durability, N: Network> Driver<D, N> {
         }
         let status = self.core.status();
         self.metrics.observe(&status);
+        if status.may_propose && !self.told_proposing {
+            self.told_proposing = true;
+            tracing::info!(
+                target: "startup",
+                own_round = as_i64(status.proposed_round.get()),
+                "[STARTUP] a quorum knows no newer own block, proposing begins"
+            );
+        }
         self.outlets.status(status);
         Ok(())
     }

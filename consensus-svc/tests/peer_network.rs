@@ -7,6 +7,8 @@ mod faults;
 mod fetch;
 #[path = "peer_network/identity.rs"]
 mod identity;
+#[path = "peer_network/own_last.rs"]
+mod own_last;
 #[path = "peer_network/service.rs"]
 mod service;
 #[path = "peer_network/streams.rs"]

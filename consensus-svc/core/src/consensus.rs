@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     block::{Block, VerifiedBlock},
     commit::CommittedSubDag,
+    committee::Tally,
     committer::{Committer, Decision},
     core_status::CoreStatus,
     crypto::Signer,
@@ -52,6 +53,8 @@ pub struct Consensus {
     /// Highest round that peers were asked to wake in.
     wake_sent: Round,
     halted: bool,
+    /// Who has answered the question of the start, this authority included.
+    heard: Tally,
     unknown_own_block: Option<BlockRef>,
     /// Highest round that the guard was raised to for an unknown own block.
     forbidden: Round,
@@ -89,6 +92,8 @@ impl Consensus {
             last_leader.and_then(|leader| committer.schedule().slot_of(leader.round, leader.author));
         let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
         let authorities = committee.size();
+        let mut heard = Tally::new(committee);
+        heard.add(committee, own);
 
         let mut machine = Self {
             own,
@@ -107,6 +112,7 @@ impl Consensus {
             woken: Round::GENESIS,
             wake_sent: Round::GENESIS,
             halted: false,
+            heard,
             unknown_own_block: None,
             forbidden: Round::GENESIS,
             skipped_leaders: 0,
@@ -135,6 +141,7 @@ impl Consensus {
             Input::Transactions { ticket, transactions } => self.submit(ticket, transactions, &mut outbox),
             // A hint may come a moment before the quorum that lets this node into the same round.
             Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round().next())),
+            Input::OwnLastBlock { from, block } => self.hear_own_last(from, block.as_ref(), &mut outbox),
             Input::Tick => {}
             Input::Halt => self.halted = true,
         }
@@ -178,6 +185,7 @@ impl Consensus {
             skipped_leaders_total: self.skipped_leaders,
             equivocations_total: self.equivocations,
             halted: self.halted,
+            may_propose: !self.halted && self.heard.is_quorum(self.genesis.committee()),
             unknown_own_block: self.unknown_own_block,
         }
     }
@@ -238,9 +246,7 @@ impl Consensus {
             return;
         }
         if reference.author == self.own {
-            self.stop_signing(reference);
-            outbox.report(PeerFault::UnknownOwnBlock { from, block: reference });
-            outbox.immediate.extend(self.forbid(reference));
+            self.meet_unknown_own(from, reference, outbox);
         }
         if let Some(seen) = self.seen_rounds.get_mut(reference.author.as_usize()) {
             *seen = reference.round.max(*seen);
@@ -266,9 +272,21 @@ impl Consensus {
         }
     }
 
-    fn stop_signing(&mut self, unknown: BlockRef) {
+    /// A peer has answered the question of the start.
+    fn hear_own_last(&mut self, from: AuthorityIndex, block: Option<&VerifiedBlock>, outbox: &mut Outbox) {
+        let reference = block.map(VerifiedBlock::reference).filter(|reference| reference.author == self.own);
+        if let Some(unknown) = reference.filter(|reference| !self.dag.is_present(reference)) {
+            self.meet_unknown_own(from, unknown, outbox);
+        }
+        self.heard.add(self.genesis.committee(), from);
+    }
+
+    /// An own block that this store does not hold: any further block might be a second one for its slot.
+    fn meet_unknown_own(&mut self, from: AuthorityIndex, unknown: BlockRef, outbox: &mut Outbox) {
         self.halted = true;
         self.unknown_own_block.get_or_insert(unknown);
+        outbox.report(PeerFault::UnknownOwnBlock { from, block: unknown });
+        outbox.immediate.extend(self.forbid(unknown));
     }
 
     /// Raises the guard above everything that this store knows of its own blocks, so that a restart does not sign either
@@ -364,7 +382,7 @@ impl Consensus {
     }
 
     fn readiness(&self, now: Timestamp) -> Readiness {
-        if self.halted || self.lags() {
+        if self.halted || !self.heard.is_quorum(self.genesis.committee()) || self.lags() {
             return Readiness::Blocked;
         }
         self.proposer.readiness(now, &self.dag, self.clock, self.committer.schedule())

@@ -37,6 +37,8 @@ pub struct CoreStatus {
     pub equivocations_total: u64,
     /// Whether the machine has stopped proposing.
     pub halted: bool,
+    /// Whether a quorum has answered the question of the start, and the machine has not stopped.
+    pub may_propose: bool,
     /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
     /// elsewhere.
     pub unknown_own_block: Option<BlockRef>,

@@ -45,6 +45,14 @@ pub enum Input {
         /// The round that it waits for.
         round: Round,
     },
+    /// A peer's answer to the question that every start asks: the highest block of this authority that it knows. Nothing is
+    /// proposed before a quorum, own stake included, has answered.
+    OwnLastBlock {
+        /// Who answers.
+        from: AuthorityIndex,
+        /// The block; `None` if it knows none.
+        block: Option<VerifiedBlock>,
+    },
     /// A deadline may have passed.
     Tick,
     /// Stop proposing for good: the shell has found that this node must not go on. Blocks are still taken in and

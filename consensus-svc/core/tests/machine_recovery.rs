@@ -313,3 +313,88 @@ fn commits_that_do_not_reach_the_gc_round_or_come_without_their_window_are_refus
     log.duplicates = None;
     assert_eq!(recover(log), Err(RecoverError::MissingDuplicates));
 }
+
+/// Own stake 1 of 4: two answers make a quorum.
+#[test]
+fn nothing_is_proposed_before_a_quorum_has_answered_the_question_of_the_start() {
+    let (genesis, signers) = testkit::genesis(4);
+    let genesis = Arc::new(genesis);
+    let now = genesis.timestamp();
+    let params = Params { idle_delay: Duration::ZERO, ..Params::default() };
+    let (mut machine, effects) =
+        Consensus::recover(genesis, params, signers[0].clone(), RecoveredLog::default(), now).expect("empty");
+    assert_eq!(effects, []);
+    let answer = |machine: &mut Consensus, peer| {
+        machine.handle(now, Input::OwnLastBlock { from: authority(peer), block: None })
+    };
+    assert_eq!(answer(&mut machine, 1), []);
+    assert_eq!(answer(&mut machine, 1), [], "an authority answers once");
+    assert_eq!(machine.next_deadline(), None);
+    assert!(!machine.status().may_propose);
+    let effects = answer(&mut machine, 3);
+    assert!(
+        matches!(&effects[..], [Effect::Persist(_), Effect::Guard { .. }, Effect::Broadcast(_)]),
+        "{effects:?}"
+    );
+    assert!(machine.status().may_propose);
+}
+
+#[test]
+fn s06_an_answer_with_an_own_block_that_the_store_does_not_know_ends_signing() {
+    let (genesis, signers) = testkit::genesis(4);
+    let genesis = Arc::new(genesis);
+    let drawing = testkit::drawing::draw(&genesis, &signers, "ABCD1:[*]; A2:[*]");
+    let now = genesis.timestamp();
+    let recover = |log| Consensus::recover(genesis.clone(), Params::default(), signers[0].clone(), log, now);
+    let answered = |log: RecoveredLog, block: &str| {
+        let (mut machine, _) = recover(log).expect("a sound store");
+        let block = Some(drawing.block(block).clone());
+        (machine.handle(now, Input::OwnLastBlock { from: authority(2), block }), machine.status().halted)
+    };
+    let unknown = drawing.block("A1").reference();
+    let expected = [
+        Effect::Report(PeerFault::UnknownOwnBlock { from: authority(2), block: unknown }),
+        Effect::Guard { epoch: Epoch::GENESIS, round: Round::new(2) },
+    ];
+    assert_eq!(answered(RecoveredLog::default(), "A1"), (expected.to_vec(), true));
+    // A store that holds the block goes on, also where it holds a later one.
+    let own = |name: &str, names: &[&str]| RecoveredLog {
+        own_last: Some(drawing.block(name).clone()),
+        blocks: names.iter().map(|name| drawing.block(name).clone()).collect(),
+        ..RecoveredLog::default()
+    };
+    assert_eq!(answered(own("A1", &["A1"]), "A1"), (vec![], false));
+    assert_eq!(answered(own("A2", &["A1", "B1", "C1", "D1", "A2"]), "A1"), (vec![], false));
+    assert!(answered(own("A1", &["A1", "B1", "C1", "D1"]), "A2").1, "a store that ends one block earlier");
+    // Somebody else's block tells nothing about this authority.
+    assert_eq!(answered(RecoveredLog::default(), "B1"), (vec![], false));
+}
+
+#[test]
+fn s06_a_store_that_was_lost_or_restored_together_with_its_guard_signs_no_second_block() {
+    for lost in [true, false] {
+        let mut network = network();
+        load(&mut network, 0..20, &[0, 1, 2, 3]);
+        let old = if lost { TestStore::default() } else { network.node(authority(2)).store.clone() };
+        load(&mut network, 20..60, &[0, 1, 2, 3]);
+        let before = network.node(authority(2)).store.clone();
+        network.crash(authority(2));
+        network.node_mut(authority(2)).store = old;
+        network.restart(authority(2)).expect("it looks sound");
+        // It has something to propose at once.
+        network.submit(authority(2), 1_000, b"too early");
+        load(&mut network, 60..120, &[0, 1, 3]);
+        network.run(Duration::from_secs(5));
+        assert!(network.node(authority(2)).machine.as_ref().expect("running").status().halted);
+        assert_eq!(committed(&network, 0), 120, "the others go on");
+        for block in
+            network.node(authority(2)).store.blocks.values().filter(|block| block.author() == authority(2))
+        {
+            assert!(before.blocks.contains_key(&block.reference()), "{block:?} was signed after the loss");
+        }
+        for index in [0, 1, 3] {
+            let faults = &network.node(authority(index)).faults;
+            assert!(!faults.iter().any(|fault| matches!(fault, PeerFault::Equivocation { .. })));
+        }
+    }
+}

@@ -41,6 +41,8 @@ const PROBE_MS: u64 = 200;
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
     Blocks(Vec<VerifiedBlock>),
+    /// The answer to the question of the start.
+    OwnLast(Option<Box<VerifiedBlock>>),
     Wake(Round),
     Raw(Bytes),
 }

@@ -38,4 +38,12 @@ impl BlockStore for LogBlocks {
         let blocks = self.log.blocks_by(self.epoch, self.own, after, through, max_count, max_bytes);
         blocks.map_err(StoreReadError::new)
     }
+
+    fn latest_block_by(
+        &self,
+        author: AuthorityIndex,
+        through: Round,
+    ) -> Result<Option<VerifiedBlock>, StoreReadError> {
+        self.log.latest_block_by(self.epoch, author, through).map_err(StoreReadError::new)
+    }
 }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use consensus_core::{AuthorityIndex, BlockSource, Genesis, Round, VerifiedBlock};
-use metanode_proto::peer::v1::{SubscribeBlocksRequest, peer_service_client::PeerServiceClient};
+use metanode_proto::peer::v1::{
+    FetchOwnLastBlockRequest, SubscribeBlocksRequest, peer_service_client::PeerServiceClient,
+};
 use metanode_shell::grpc::decode_limit;
 use tokio::{
     sync::mpsc,
@@ -27,6 +29,7 @@ use super::{
 /// What every task that talks to peers needs.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
+    pub(super) own: AuthorityIndex,
     pub(super) genesis: Arc<Genesis>,
     pub(super) limits: PeerLimits,
     pub(super) verifier: VerifierPool,
@@ -97,11 +100,12 @@ impl Subscriber {
         let limits = &self.shared.limits;
         let mut waits = Waits::new(limits.reconnect_min, limits.reconnect_max);
         let mut penalties = Penalties::new(limits);
+        let mut answered = false;
         loop {
             let mut heard_since = None;
             let authority = i64::from(self.peer.authority.get());
             let span = tracing::debug_span!("consensus.peer.subscribe", authority);
-            let end = self.session(&mut heard_since).instrument(span).await;
+            let end = self.session(&mut answered, &mut heard_since).instrument(span).await;
             waits.session_ended(heard_since.map(|since| since.elapsed()), limits.settled_after);
             let (wait, reason) = match end {
                 SessionEnd::Finished => return,
@@ -119,14 +123,21 @@ impl Subscriber {
         }
     }
 
-    /// One connection, from its start to its end. `heard_since` tells when the peer first said anything on its stream.
-    async fn session(&self, heard_since: &mut Option<Instant>) -> SessionEnd {
+    /// One connection, from its start to its end. `answered` is set when the peer has answered the question of the start;
+    /// `heard_since` tells when it first said anything on its stream.
+    async fn session(&self, answered: &mut bool, heard_since: &mut Option<Instant>) -> SessionEnd {
         let limits = &self.shared.limits;
         let channel = match connect(&self.peer.address, &self.tls, limits.handshake_deadline).await {
             Ok(channel) => channel,
             Err(error) => return SessionEnd::Lost(error.to_string()),
         };
         let mut client = self.shared.client(channel.clone());
+        if !*answered {
+            if let Err(end) = self.ask_own_last(&mut client).await {
+                return end;
+            }
+            *answered = true;
+        }
         let after = self.shared.view.accepted.get(self.peer.authority);
         let request = SubscribeBlocksRequest {
             chain_id: self.shared.genesis.chain_id().as_bytes().to_vec().into(),
@@ -158,6 +169,30 @@ impl Subscriber {
             () = broken.cancelled() => SessionEnd::Fault,
             end = reading => end,
         }
+    }
+
+    /// Asks which own block the peer knows highest, before anything is proposed.
+    async fn ask_own_last(&self, client: &mut PeerServiceClient<Channel>) -> Result<(), SessionEnd> {
+        let request = FetchOwnLastBlockRequest { epoch: self.shared.genesis.committee().epoch().get() };
+        let call = client.fetch_own_last_block(request);
+        let bytes = match time::timeout(self.shared.limits.call_deadline, call).await {
+            Ok(Ok(response)) => response.into_inner().callers_last_block,
+            Ok(Err(status)) => return Err(self.ended(inbound::end_of(&status)).await),
+            Err(_elapsed) => {
+                return Err(SessionEnd::Lost(
+                    "the question for the own last block is not answered in time".to_owned(),
+                ));
+            }
+        };
+        let asked = (!bytes.is_empty()).then_some(bytes).into_iter().collect();
+        let verdict = self.shared.verifier.verify(asked).await.ok_or(SessionEnd::Finished)?;
+        let block = verdict.valid.into_iter().next();
+        let foreign = block.as_ref().is_some_and(|block| block.author() != self.shared.own);
+        let fault = foreign.then_some(label::WRONG_AUTHOR);
+        if let Some(label) = fault.or(verdict.invalid.map(|error| error.label())) {
+            return Err(self.ended(StreamEnd::Fault(label)).await);
+        }
+        self.shared.hand_on(PeerEvent::OwnLastBlock { from: self.peer.authority, block }).await
     }
 
     /// Verifies and hands on one batch.

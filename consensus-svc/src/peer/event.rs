@@ -34,6 +34,13 @@ pub enum PeerEvent {
         /// The blocks.
         blocks: Vec<VerifiedBlock>,
     },
+    /// The peer has answered, once in the life of this process, which own block it knows highest.
+    OwnLastBlock {
+        /// The peer.
+        from: AuthorityIndex,
+        /// The verified block; `None` if it knows none.
+        block: Option<VerifiedBlock>,
+    },
     /// The peer has transactions and has proposed in `round`.
     Wake {
         /// The peer.

@@ -69,6 +69,7 @@ impl PeerNetwork {
         let mut tasks = JoinSet::new();
 
         let shared = Shared {
+            own,
             genesis: Arc::clone(&genesis),
             limits: limits.clone(),
             verifier: VerifierPool::new(BlockVerifier::new(Arc::clone(&genesis))),

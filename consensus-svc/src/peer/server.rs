@@ -5,7 +5,7 @@ mod subscription;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use consensus_core::{AuthorityIndex, BlockRef, Genesis, Round};
+use consensus_core::{AuthorityIndex, BlockRef, Genesis, Round, VerifiedBlock};
 use futures::Stream;
 use metanode_proto::{
     peer::v1::{
@@ -138,9 +138,24 @@ impl PeerService for PeerServer {
 
     async fn fetch_own_last_block(
         &self,
-        _request: Request<FetchOwnLastBlockRequest>,
+        request: Request<FetchOwnLastBlockRequest>,
     ) -> Result<Response<FetchOwnLastBlockResponse>, Status> {
-        Err(status::not_served_yet("PeerService.FetchOwnLastBlock"))
+        let (caller, quota) = self.quota(&request)?;
+        request::check_epoch(&self.served.genesis, request.into_inner().epoch)?;
+        let permit = admit(&quota.fetches, "FetchOwnLastBlock")?;
+        let served = Arc::clone(&self.served);
+        let answer = read(move || {
+            let callers = served.store.latest_block_by(caller, Round::new(u64::MAX))?;
+            let own = served.store.latest_block_by(served.own, served.own_blocks.released())?;
+            drop(permit);
+            let bytes = |block: Option<VerifiedBlock>| block.map(|block| block.signed_bytes().clone());
+            Ok(FetchOwnLastBlockResponse {
+                callers_last_block: bytes(callers).unwrap_or_default(),
+                own_last_block: bytes(own).unwrap_or_default(),
+            })
+        })
+        .await?;
+        Ok(Response::new(answer))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use consensus_core::{BlockRef, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockRef, Round, VerifiedBlock};
 
 /// The store could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,4 +44,14 @@ pub trait BlockStore: Send + Sync {
         max_count: usize,
         max_bytes: u64,
     ) -> Result<Vec<VerifiedBlock>, StoreReadError>;
+
+    /// The block of the highest round up to `through` that is held of any author.
+    ///
+    /// # Errors
+    /// [`StoreReadError`].
+    fn latest_block_by(
+        &self,
+        author: AuthorityIndex,
+        through: Round,
+    ) -> Result<Option<VerifiedBlock>, StoreReadError>;
 }

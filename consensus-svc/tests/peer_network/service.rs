@@ -4,8 +4,8 @@ use consensus_core::VerifiedBlock;
 use metanode_proto::{
     consensus::v1::BlockRef,
     peer::v1::{
-        FetchBlocksRequest, FetchBoundaryRequest, FetchCommitsRequest, FetchOwnLastBlockRequest,
-        SubscribeBlocksRequest, peer_service_client::PeerServiceClient,
+        FetchBlocksRequest, FetchBoundaryRequest, FetchCommitsRequest, SubscribeBlocksRequest,
+        peer_service_client::PeerServiceClient,
     },
     reason,
 };
@@ -159,7 +159,6 @@ async fn calls_of_a_later_version_say_so() {
     let statuses = [
         within(client.fetch_commits(range)).await.unwrap_err(),
         within(client.fetch_boundary(FetchBoundaryRequest { epoch: 0 })).await.unwrap_err(),
-        within(client.fetch_own_last_block(FetchOwnLastBlockRequest { epoch: 0 })).await.unwrap_err(),
     ];
     for status in statuses {
         assert_eq!(facts(&status), (Code::Unimplemented, Some(reason::NOT_SERVED_YET.to_owned())));

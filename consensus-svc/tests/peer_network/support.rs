@@ -8,7 +8,7 @@ mod node;
 mod scripted;
 
 pub(crate) use committee::{TestCommittee, rounds};
-pub(crate) use node::{MemoryStore, Node, NodeOptions, client, client_of, quick_limits};
+pub(crate) use node::{MemoryStore, Node, NodeOptions, client, client_of, listener, quick_limits};
 pub(crate) use scripted::ScriptedPeer;
 
 use std::time::Duration;

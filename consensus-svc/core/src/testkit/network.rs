@@ -317,6 +317,9 @@ impl TestNetwork {
             return;
         }
         let accepted = machine.status().accepted_rounds.get(from.as_usize()).copied().unwrap_or_default();
+        // The answer to the question of the start comes from the store, and ahead of the stream.
+        let known = self.node(from).store.blocks.values().rev().find(|block| block.author() == to).cloned();
+        self.send(from, to, Input::OwnLastBlock { from, block: known });
         let own_blocks = self.node(from).store.blocks.values().filter(|block| block.author() == from);
         let blocks: Vec<_> = own_blocks.filter(|block| block.round() > accepted).cloned().collect();
         for block in blocks {

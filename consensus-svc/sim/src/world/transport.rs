@@ -83,6 +83,9 @@ impl World {
         stream.attempts = 0;
         stream.last_round = after;
         stream.last_arrival_ms = self.now_ms;
+        let asker = self.nodes[to].own;
+        let known = self.nodes[from].disk.store.blocks_of(asker).last().cloned();
+        self.send(from, to, Payload::OwnLast(known.map(Box::new)));
         let lane = self.nodes[from].lane(to);
         let blocks: Vec<_> = lane.range(after.next()..).map(|(_, block)| block.clone()).collect();
         for batch in blocks.chunks(RESUME_BATCH) {
@@ -102,6 +105,9 @@ impl World {
         }
         match payload {
             Payload::Blocks(blocks) => self.take(from, to, blocks),
+            Payload::OwnLast(block) => {
+                self.feed(to, Input::OwnLastBlock { from: index(from), block: block.map(|block| *block) });
+            }
             Payload::Wake(round) => self.feed(to, Input::Wake { from: index(from), round }),
             Payload::Raw(bytes) => self.take_raw(from, to, bytes),
         }

@@ -81,6 +81,16 @@ impl BlockStore for MemoryStore {
         });
         Ok(within.cloned().collect())
     }
+
+    fn latest_block_by(
+        &self,
+        author: AuthorityIndex,
+        through: Round,
+    ) -> Result<Option<VerifiedBlock>, StoreReadError> {
+        let blocks = self.blocks.lock().unwrap();
+        let latest = blocks.values().rev().find(|block| block.author() == author && block.round() <= through);
+        Ok(latest.cloned())
+    }
 }
 
 /// How a node is started.
@@ -148,7 +158,17 @@ impl Node {
         Self::start(committee, own, listener().await, addresses, NodeOptions::default()).await
     }
 
+    /// The next event, but for answers to the question of the start.
     pub(crate) async fn event(&mut self) -> PeerEvent {
+        loop {
+            let event = self.any_event().await;
+            if !matches!(event, PeerEvent::OwnLastBlock { .. }) {
+                return event;
+            }
+        }
+    }
+
+    pub(crate) async fn any_event(&mut self) -> PeerEvent {
         within(self.events.recv()).await.expect("the network has ended")
     }
 

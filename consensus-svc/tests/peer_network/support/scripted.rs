@@ -72,6 +72,7 @@ pub(crate) struct ScriptedPeer {
 struct Script {
     sessions: mpsc::Sender<Session>,
     answers: Arc<Mutex<VecDeque<Vec<Bytes>>>>,
+    callers_last: Arc<Mutex<Bytes>>,
 }
 
 impl ScriptedPeer {
@@ -90,7 +91,7 @@ impl ScriptedPeer {
             }
         });
         let (sender, sessions) = mpsc::channel(16);
-        let script = Script { sessions: sender, answers: Arc::default() };
+        let script = Script { sessions: sender, answers: Arc::default(), callers_last: Arc::default() };
         let service = PeerServiceServer::new(script.clone());
         tokio::spawn(
             Server::builder().add_service(service).serve_with_incoming(ReceiverStream::new(incoming)),
@@ -101,6 +102,11 @@ impl ScriptedPeer {
     /// Waits for the next subscription.
     pub(crate) async fn session(&mut self) -> Session {
         within(self.sessions.recv()).await.unwrap()
+    }
+
+    /// What the question for the own last block is answered with from now on.
+    pub(crate) fn callers_last(&self, block: Bytes) {
+        *self.script.callers_last.lock().unwrap() = block;
     }
 
     /// What the next call of `FetchBlocks` is answered with.
@@ -152,7 +158,8 @@ impl PeerService for Script {
         &self,
         _request: Request<FetchOwnLastBlockRequest>,
     ) -> Result<Response<FetchOwnLastBlockResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let callers_last_block = self.callers_last.lock().unwrap().clone();
+        Ok(Response::new(FetchOwnLastBlockResponse { callers_last_block, ..Default::default() }))
     }
 }
 

@@ -284,8 +284,11 @@ impl Consensus {
     /// An own block that this store does not hold: any further block might be a second one for its slot.
     fn meet_unknown_own(&mut self, from: AuthorityIndex, unknown: BlockRef, outbox: &mut Outbox) {
         self.halted = true;
-        self.unknown_own_block.get_or_insert(unknown);
-        outbox.report(PeerFault::UnknownOwnBlock { from, block: unknown });
+        if self.unknown_own_block.is_none() {
+            // Told once: a lost store meets all its blocks again.
+            self.unknown_own_block = Some(unknown);
+            outbox.report(PeerFault::UnknownOwnBlock { from, block: unknown });
+        }
         outbox.immediate.extend(self.forbid(unknown));
     }
 

@@ -174,6 +174,7 @@ impl Config {
         }
         let log_format = file.log.format.parse::<LogFormat>();
         problems.check(log_format.is_ok(), "log.format", "is neither text nor json");
+        problems.check(!file.data_dir.as_os_str().is_empty(), "data_dir", "is empty");
         let WindowSection { commits, bytes } = file.window;
         problems.check(
             (1..=4096).contains(&commits),

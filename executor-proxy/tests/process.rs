@@ -99,7 +99,7 @@ fn all_mistakes_of_a_configuration_are_listed_and_the_exit_code_is_78() {
     write_files(folder.path());
     let path = folder.path().join("wrong.toml");
     let text = format!(
-        "data_dir = 'd'\ngenesis = 'genesis.toml'\nauthority_key = '{}'\nlisten = 'nowhere'\n\
+        "data_dir = ''\ngenesis = 'genesis.toml'\nauthority_key = '{}'\nlisten = 'nowhere'\n\
          metrics_listen = ':1'\n[log]\nformat = 'xml'\n[window]\ncommits = 0\nbytes = 1\n\
          [backend]\nexecute_timeout_ms = 0\n",
         "ee".repeat(32)
@@ -108,6 +108,7 @@ fn all_mistakes_of_a_configuration_are_listed_and_the_exit_code_is_78() {
     let (code, _, error) = run(&["run", "--config", path.to_str().unwrap()]);
     assert_eq!(code, Some(78), "{error}");
     let fields = [
+        "data_dir",
         "authority_key",
         "listen",
         "metrics_listen",
@@ -119,7 +120,7 @@ fn all_mistakes_of_a_configuration_are_listed_and_the_exit_code_is_78() {
     for field in fields {
         assert!(error.contains(&format!(". {field}: ")), "{field} is not in\n{error}");
     }
-    assert!(error.contains("7 mistakes"), "{error}");
+    assert!(error.contains("8 mistakes"), "{error}");
     assert!(!folder.path().join("d").exists(), "nothing is created");
 
     std::fs::write(&path, "lisen = '127.0.0.1:1'\n[backend]\nkind = 'embedded'\ndelay_ms = 5\n").unwrap();

@@ -28,6 +28,8 @@ pub(super) fn check(file: File, folder: &Path, problems: &mut Problems) -> Optio
         "log.format",
         format!("`{}` is neither text nor json", file.log.format),
     );
+    // An empty path would be the folder of the configuration, keys and all.
+    problems.check(!file.data_dir.as_os_str().is_empty(), "data_dir", "is empty");
     check_range(problems, "drain_timeout_ms", file.drain_timeout_ms, 0, 600_000);
     let executor = check_executor(&file.executor, problems);
     let store = check_store(&file.store, problems);

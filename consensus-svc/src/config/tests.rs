@@ -148,6 +148,13 @@ fn the_largest_batch_must_fit_into_the_pool_and_the_room_of_waits() {
 }
 
 #[test]
+fn an_empty_data_folder_is_refused() {
+    let (_folder, path) = network(4);
+    replace(&path, "data_dir = \"consensus-data\"", "data_dir = \"\"");
+    assert_eq!(mistakes(&path), [("data_dir".to_owned(), "is empty".to_owned())]);
+}
+
+#[test]
 fn unknown_and_missing_keys_are_listed_together() {
     let (_folder, path) = network(4);
     replace(&path, "data_dir", "data_dri");

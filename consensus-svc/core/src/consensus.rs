@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     block::{Block, VerifiedBlock},
     commit::CommittedSubDag,
-    committee::Tally,
     committer::{Committer, Decision},
     core_status::CoreStatus,
     crypto::Signer,
@@ -20,6 +19,7 @@ use crate::{
     pool::Pool,
     proposer::{Proposer, Readiness},
     recovery::{self, RecoverError, RecoveredLog},
+    signing::Signing,
     threshold_clock::ThresholdClock,
     transaction::Transaction,
     types::{AuthorityIndex, BlockRef, Round, Stake, Timestamp},
@@ -52,12 +52,7 @@ pub struct Consensus {
     woken: Round,
     /// Highest round that peers were asked to wake in.
     wake_sent: Round,
-    halted: bool,
-    /// Who has answered the question of the start, this authority included.
-    heard: Tally,
-    unknown_own_block: Option<BlockRef>,
-    /// Highest round that the guard was raised to for an unknown own block.
-    forbidden: Round,
+    signing: Signing,
     skipped_leaders: u64,
     equivocations: u64,
 }
@@ -92,8 +87,6 @@ impl Consensus {
             last_leader.and_then(|leader| committer.schedule().slot_of(leader.round, leader.author));
         let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
         let authorities = committee.size();
-        let mut heard = Tally::new(committee);
-        heard.add(committee, own);
 
         let mut machine = Self {
             own,
@@ -111,10 +104,7 @@ impl Consensus {
             seen_rounds: dag.accepted_rounds().to_vec(),
             woken: Round::GENESIS,
             wake_sent: Round::GENESIS,
-            halted: false,
-            heard,
-            unknown_own_block: None,
-            forbidden: Round::GENESIS,
+            signing: Signing::new(genesis.clone(), own),
             skipped_leaders: 0,
             equivocations: 0,
             genesis,
@@ -143,7 +133,7 @@ impl Consensus {
             Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round().next())),
             Input::OwnLastBlock { from, block } => self.hear_own_last(from, block.as_ref(), &mut outbox),
             Input::Tick => {}
-            Input::Halt => self.halted = true,
+            Input::Halt => self.signing.halt(),
         }
         self.advance(now, &mut outbox);
         let fetches = self.waiting.due_fetches(now);
@@ -184,9 +174,9 @@ impl Consensus {
             leader_timeouts_total: self.proposer.leader_timeouts(),
             skipped_leaders_total: self.skipped_leaders,
             equivocations_total: self.equivocations,
-            halted: self.halted,
-            may_propose: !self.halted && self.heard.is_quorum(self.genesis.committee()),
-            unknown_own_block: self.unknown_own_block,
+            halted: self.signing.is_halted(),
+            may_propose: self.signing.is_allowed(),
+            unknown_own_block: self.signing.unknown_own_block(),
         }
     }
 
@@ -210,7 +200,7 @@ impl Consensus {
     }
 
     fn submit(&mut self, ticket: Ticket, transactions: Vec<Transaction>, outbox: &mut Outbox) {
-        let outcome = if self.halted {
+        let outcome = if self.signing.is_halted() {
             SubmitOutcome::NotProposing
         } else {
             self.refuse_size(&transactions).unwrap_or_else(|| self.pool.submit(transactions))
@@ -246,7 +236,7 @@ impl Consensus {
             return;
         }
         if reference.author == self.own {
-            self.meet_unknown_own(from, reference, outbox);
+            self.signing.meet_unknown(from, reference, self.proposer.last().round(), outbox);
         }
         if let Some(seen) = self.seen_rounds.get_mut(reference.author.as_usize()) {
             *seen = reference.round.max(*seen);
@@ -276,29 +266,9 @@ impl Consensus {
     fn hear_own_last(&mut self, from: AuthorityIndex, block: Option<&VerifiedBlock>, outbox: &mut Outbox) {
         let reference = block.map(VerifiedBlock::reference).filter(|reference| reference.author == self.own);
         if let Some(unknown) = reference.filter(|reference| !self.dag.is_present(reference)) {
-            self.meet_unknown_own(from, unknown, outbox);
+            self.signing.meet_unknown(from, unknown, self.proposer.last().round(), outbox);
         }
-        self.heard.add(self.genesis.committee(), from);
-    }
-
-    /// An own block that this store does not hold: any further block might be a second one for its slot.
-    fn meet_unknown_own(&mut self, from: AuthorityIndex, unknown: BlockRef, outbox: &mut Outbox) {
-        self.halted = true;
-        if self.unknown_own_block.is_none() {
-            // Told once: a lost store meets all its blocks again.
-            self.unknown_own_block = Some(unknown);
-            outbox.report(PeerFault::UnknownOwnBlock { from, block: unknown });
-        }
-        outbox.immediate.extend(self.forbid(unknown));
-    }
-
-    /// Raises the guard above everything that this store knows of its own blocks, so that a restart does not sign either
-    /// before an operator has looked.
-    fn forbid(&mut self, unknown: BlockRef) -> Option<Effect> {
-        let round = unknown.round.max(self.proposer.last().round()).next();
-        let is_higher = round > self.forbidden;
-        self.forbidden = round.max(self.forbidden);
-        is_higher.then(|| Effect::Guard { epoch: self.genesis.committee().epoch(), round })
+        self.signing.hear(from);
     }
 
     fn twin_of(&self, reference: &BlockRef) -> Option<BlockRef> {
@@ -385,7 +355,7 @@ impl Consensus {
     }
 
     fn readiness(&self, now: Timestamp) -> Readiness {
-        if self.halted || !self.heard.is_quorum(self.genesis.committee()) || self.lags() {
+        if !self.signing.is_allowed() || self.lags() {
             return Readiness::Blocked;
         }
         self.proposer.readiness(now, &self.dag, self.clock, self.committer.schedule())
@@ -426,7 +396,7 @@ impl Consensus {
     /// Wakes peers when own transactions wait behind a round that has been proposed in already.
     fn send_wake(&mut self, outbox: &mut Outbox) {
         let proposed = self.proposer.last().round();
-        let waits = self.pool.has_queued() && proposed == self.clock.round() && !self.halted;
+        let waits = self.pool.has_queued() && proposed == self.clock.round() && !self.signing.is_halted();
         if waits && self.wake_sent < proposed && self.genesis.committee().size() > 1 {
             self.wake_sent = proposed;
             outbox.immediate.push(Effect::SendWake { round: proposed });

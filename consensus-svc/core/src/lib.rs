@@ -41,6 +41,7 @@ pub mod params;
 pub mod pool;
 mod proposer;
 pub mod recovery;
+mod signing;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod threshold_clock;

@@ -5,15 +5,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     block::{Block, VerifiedBlock},
     commit::CommittedSubDag,
-    committer::{Committer, Decision},
     core_status::CoreStatus,
     crypto::Signer,
     dag::Dag,
     effect::{Effect, PeerFault, Progress, SubmitOutcome},
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
     input::{BlockSource, Input, Ticket},
-    leader_schedule::LeaderSlot,
-    linearizer::Linearizer,
+    ordering::Ordering,
     outbox::{Outbox, Unpersisted},
     params::Params,
     pool::Pool,
@@ -36,9 +34,7 @@ pub struct Consensus {
     dag: Dag,
     waiting: WaitingRoom,
     clock: ThresholdClock,
-    committer: Committer,
-    decided: Option<LeaderSlot>,
-    linearizer: Linearizer,
+    ordering: Ordering,
     proposer: Proposer,
     pool: Pool,
     /// Whether blocks were accepted since the commit rule last ran.
@@ -53,7 +49,6 @@ pub struct Consensus {
     /// Highest round that peers were asked to wake in.
     wake_sent: Round,
     signing: Signing,
-    skipped_leaders: u64,
     equivocations: u64,
 }
 
@@ -67,7 +62,7 @@ impl Consensus {
         genesis: Arc<Genesis>,
         params: Params,
         signer: Signer,
-        log: RecoveredLog,
+        mut log: RecoveredLog,
         now: Timestamp,
     ) -> Result<(Self, Vec<Effect>), RecoverError> {
         let committee = genesis.committee();
@@ -77,14 +72,9 @@ impl Consensus {
         recovery::check_commits(&log, genesis.parameters().gc_depth)?;
         recovery::check_guard(&log, own, committee.epoch())?;
 
-        let linearizer =
-            Linearizer::recover(genesis.clone(), &log.commits, &log.last_committed_rounds, log.duplicates);
-        let dag = recovery::rebuild_dag(genesis.clone(), linearizer.gc_round(), log.blocks)?;
+        let ordering = Ordering::recover(genesis.clone(), &mut log);
+        let dag = recovery::rebuild_dag(genesis.clone(), ordering.gc_round(), log.blocks)?;
         recovery::check_own_last(&dag, log.own_last.as_ref())?;
-        let committer = Committer::new(genesis.clone());
-        let last_leader = log.commits.last().and_then(|(commit, _)| commit.leaders.last());
-        let decided =
-            last_leader.and_then(|leader| committer.schedule().slot_of(leader.round, leader.author));
         let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
         let authorities = committee.size();
 
@@ -94,8 +84,7 @@ impl Consensus {
             max_rounds_ahead: params.max_rounds_ahead,
             waiting: WaitingRoom::new(own, authorities, &params),
             clock: ThresholdClock::new(&dag, now),
-            committer,
-            decided,
+            ordering,
             proposer: Proposer::new(&params, own_last, authorities),
             pool: Pool::new(&params),
             undecided: true,
@@ -105,11 +94,9 @@ impl Consensus {
             woken: Round::GENESIS,
             wake_sent: Round::GENESIS,
             signing: Signing::new(genesis.clone(), own),
-            skipped_leaders: 0,
             equivocations: 0,
             genesis,
             dag,
-            linearizer,
         };
         machine.recover_work();
         let mut outbox = Outbox::default();
@@ -161,9 +148,9 @@ impl Consensus {
         CoreStatus {
             round: self.clock.round(),
             proposed_round: self.proposer.last().round(),
-            last_committed_round: self.linearizer.last_leader_round(),
-            last_commit: self.linearizer.last_commit(),
-            gc_round: self.linearizer.gc_round(),
+            last_committed_round: self.ordering.last_leader_round(),
+            last_commit: self.ordering.last_commit(),
+            gc_round: self.ordering.gc_round(),
             dag_blocks: self.dag.len(),
             waiting_blocks: self.waiting.len(),
             waiting_bytes: self.waiting.bytes(),
@@ -172,7 +159,7 @@ impl Consensus {
             pooled_bytes: self.pool.bytes(),
             accepted_rounds: self.dag.accepted_rounds().to_vec(),
             leader_timeouts_total: self.proposer.leader_timeouts(),
-            skipped_leaders_total: self.skipped_leaders,
+            skipped_leaders_total: self.ordering.skipped_leaders(),
             equivocations_total: self.equivocations,
             halted: self.signing.is_halted(),
             may_propose: self.signing.is_allowed(),
@@ -187,7 +174,7 @@ impl Consensus {
         while round <= self.dag.highest_round() {
             for block in self.dag.round(round) {
                 let reference = block.reference();
-                if block.block().transactions.is_empty() || self.linearizer.is_committed(&reference) {
+                if block.block().transactions.is_empty() || self.ordering.is_committed(&reference) {
                     continue;
                 }
                 self.uncommitted_work.insert(reference);
@@ -310,17 +297,9 @@ impl Consensus {
     /// which may decide further slots.
     fn commit(&mut self, now: Timestamp, outbox: &mut Outbox) {
         while std::mem::take(&mut self.undecided) {
-            for leader in self.committer.decide(&self.dag, self.decided) {
-                self.decided = Some(leader.slot);
-                match leader.decision {
-                    Decision::Skip => self.skipped_leaders = self.skipped_leaders.saturating_add(1),
-                    Decision::Commit(block) => {
-                        let commits = self.linearizer.commit_leader(&self.dag, &block);
-                        self.note_committed(&commits);
-                        outbox.commits.extend(commits);
-                    }
-                }
-            }
+            let commits = self.ordering.order(&self.dag);
+            self.note_committed(&commits);
+            outbox.commits.extend(commits);
             self.collect(now);
         }
     }
@@ -338,7 +317,7 @@ impl Consensus {
 
     /// Forgets everything at or below the linearizer's GC round.
     fn collect(&mut self, now: Timestamp) {
-        let gc_round = self.linearizer.gc_round();
+        let gc_round = self.ordering.gc_round();
         if gc_round <= self.dag.gc_round() {
             return;
         }
@@ -358,7 +337,7 @@ impl Consensus {
         if !self.signing.is_allowed() || self.lags() {
             return Readiness::Blocked;
         }
-        self.proposer.readiness(now, &self.dag, self.clock, self.committer.schedule())
+        self.proposer.readiness(now, &self.dag, self.clock, self.ordering.schedule())
     }
 
     /// Whether blocks of more than a third of the stake are seen far ahead of the clock: an honest authority is there, and
@@ -388,7 +367,7 @@ impl Consensus {
             epoch_vote: None,
         };
         let block = block.sign(&self.signer);
-        self.proposer.proposed(now, &block, &self.dag, self.committer.schedule());
+        self.proposer.proposed(now, &block, &self.dag, self.ordering.schedule());
         self.accept(now, block.clone());
         outbox.own_block = Some(block);
     }
@@ -406,10 +385,10 @@ impl Consensus {
     fn release(&mut self, outbox: Outbox) -> Vec<Effect> {
         let progress = || Progress {
             epoch: self.genesis.committee().epoch(),
-            last_commit: self.linearizer.last_commit(),
-            gc_round: self.linearizer.gc_round(),
+            last_commit: self.ordering.last_commit(),
+            gc_round: self.ordering.gc_round(),
             own_round: self.proposer.last().round(),
-            last_committed_rounds: self.linearizer.committed_rounds().to_vec(),
+            last_committed_rounds: self.ordering.committed_rounds().to_vec(),
         };
         outbox.release(&mut self.unpersisted, progress)
     }

@@ -36,6 +36,7 @@ pub mod genesis;
 pub mod input;
 pub mod leader_schedule;
 pub mod linearizer;
+mod ordering;
 mod outbox;
 pub mod params;
 pub mod pool;

@@ -14,6 +14,7 @@
 mod byzantine;
 mod chronicle;
 mod disk;
+mod downstream;
 pub mod explain;
 mod fault;
 mod happening;
@@ -31,6 +32,7 @@ mod workload;
 mod world;
 
 pub use chronicle::Chronicle;
+pub use downstream::Downstream;
 pub use fault::{Fault, FaultCounts};
 pub use happening::{Happening, Scripted};
 pub use invariants::{Kind, Violation};
@@ -38,4 +40,4 @@ pub use plan::{Load, Plan, Signatures};
 pub use report::Report;
 pub use summary::Summary;
 pub use weather::Weather;
-pub use world::run;
+pub use world::{run, run_with};

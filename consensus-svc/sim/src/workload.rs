@@ -1,11 +1,15 @@
 //! Transactions, and what became of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use consensus_core::{CommittedSubDag, SubmitOutcome, Ticket, Transaction, TransactionDigest};
 
-use crate::{plan::Load, rng::Rng};
+use crate::{downstream::Downstream, plan::Load, rng::Rng};
 
 /// Batches that may be sent again.
 const RECENT_BATCHES: usize = 60;
@@ -15,6 +19,8 @@ const RECENT_BATCHES: usize = 60;
 pub(crate) struct Workload {
     pub(crate) load: Load,
     rng: Rng,
+    /// May make the transactions instead.
+    downstream: Rc<RefCell<dyn Downstream>>,
     made: u64,
     next_ticket: u64,
     pending: BTreeMap<Ticket, Vec<TransactionDigest>>,
@@ -30,10 +36,11 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    pub(crate) fn new(load: Load, rng: Rng) -> Self {
+    pub(crate) fn new(load: Load, rng: Rng, downstream: Rc<RefCell<dyn Downstream>>) -> Self {
         Self {
             load,
             rng,
+            downstream,
             made: 0,
             next_ticket: 0,
             pending: BTreeMap::new(),
@@ -74,10 +81,14 @@ impl Workload {
 
     fn make(&mut self) -> Transaction {
         self.made += 1;
+        let random = self.rng.draw();
+        if let Some(bytes) = self.downstream.borrow_mut().transaction(random) {
+            return Transaction::new(bytes);
+        }
         let size = usize::try_from(self.load.size_bytes.max(16)).unwrap_or(16);
         let mut bytes = vec![0u8; size];
         bytes[..8].copy_from_slice(&self.made.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.rng.draw().to_le_bytes());
+        bytes[8..16].copy_from_slice(&random.to_le_bytes());
         Transaction::new(Bytes::from(bytes))
     }
 

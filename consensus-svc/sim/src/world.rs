@@ -9,7 +9,10 @@ mod setup;
 mod transport;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    rc::Rc,
     sync::Arc,
 };
 
@@ -19,6 +22,7 @@ use consensus_core::{BlockRef, Genesis, Params, Round, Signer, Ticket, VerifiedB
 use crate::{
     byzantine::Wire,
     chronicle::{Chronicle, Mark},
+    downstream::{Downstream, Nothing},
     fault::{Fault, FaultCounts},
     happening::Happening,
     invariants::{Kind, Record, Standing, Violation, Watch},
@@ -92,6 +96,7 @@ pub(crate) struct World {
     network: Network,
     verifier: Verifier,
     workload: Workload,
+    downstream: Rc<RefCell<dyn Downstream>>,
     load_pattern: u64,
     disk_rng: Rng,
     clock_rng: Rng,
@@ -115,7 +120,15 @@ pub(crate) struct World {
 
 /// Runs a plan to its end, or to the first violation. A panic anywhere in the world is one.
 pub fn run(plan: &Plan) -> Report {
-    std::panic::catch_unwind(|| run_world(plan)).unwrap_or_else(|panic| {
+    run_with(plan, &(Rc::new(RefCell::new(Nothing)) as Rc<RefCell<dyn Downstream>>))
+}
+
+/// Runs a plan with something behind the honest nodes; what that is, the caller keeps and looks at afterwards. A panic of
+/// its own ends the run as a violation.
+pub fn run_with(plan: &Plan, downstream: &Rc<RefCell<dyn Downstream>>) -> Report {
+    // What a panic leaves half done is the world's own, which is gone, and the caller's, which is told.
+    let world = AssertUnwindSafe(|| run_world(plan, downstream.clone()));
+    std::panic::catch_unwind(world).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let detail = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         let detail = detail.unwrap_or_else(|| "without a text".to_owned());
@@ -123,8 +136,8 @@ pub fn run(plan: &Plan) -> Report {
     })
 }
 
-fn run_world(plan: &Plan) -> Report {
-    let mut world = World::new(plan);
+fn run_world(plan: &Plan, downstream: Rc<RefCell<dyn Downstream>>) -> Report {
+    let mut world = World::new(plan, downstream);
     world.start();
     world.run_until(plan.duration_ms, |_| false);
     world.heal();
@@ -146,6 +159,7 @@ impl World {
             };
             let ((at_ms, _), event) = entry.remove_entry();
             self.now_ms = at_ms;
+            self.downstream.borrow_mut().passes(at_ms);
             self.run_event(event);
         }
         self.now_ms = self.now_ms.max(end_ms.min(self.now_ms.saturating_add(PROBE_MS)));

@@ -268,6 +268,7 @@ impl World {
         self.trace.digest(sub_dag.digest.as_bytes());
         let at_ms = self.now_ms;
         self.record(&Record::Delivered { node: place, at_ms, sub_dag, stored, again });
+        self.downstream.borrow_mut().delivered(at_ms, place, sub_dag);
         let node = &mut self.nodes[place];
         if position == node.delivered.len() + 1 {
             node.delivered.push(sub_dag.digest);

@@ -81,6 +81,9 @@ impl World {
 
     /// Ends a life: any prefix of the batches under way survives, each whole, and nothing of those behind.
     fn die(&mut self, place: usize) {
+        if self.nodes[place].is_honest() {
+            self.downstream.borrow_mut().dies(self.now_ms, place);
+        }
         let node = &mut self.nodes[place];
         let (mut torn, mut unguarded) = (false, false);
         let mut behind = 0;
@@ -219,6 +222,8 @@ impl World {
                 self.announce(place, &block);
             }
             let node = &self.nodes[place];
+            let log_end = node.delivered.len().min(node.disk.store.commits.len()) as u64;
+            self.downstream.borrow_mut().begins(self.now_ms, place, log_end);
             for index in node.delivered.len() + 1..=node.disk.store.commits.len() {
                 let Some(sub_dag) = self.nodes[place].disk.store.sub_dag(index as u64) else {
                     self.violate("recovery", format!("commit {index} of node {place} lacks blocks"));

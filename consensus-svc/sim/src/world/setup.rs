@@ -1,6 +1,6 @@
 //! From a plan to a world at time zero.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use consensus_core::{AuthorityIndex, Genesis, Params, ProtocolParameters, testkit};
 
@@ -8,6 +8,7 @@ use super::{Event, PROBE_MS, World};
 use crate::{
     byzantine::Byzantine,
     chronicle::Chronicle,
+    downstream::Downstream,
     fault::{Fault, FaultCounts},
     invariants::Watch,
     network::{Delay, Network, Profile},
@@ -25,7 +26,7 @@ pub(super) const fn healed_profile() -> Profile {
 }
 
 impl World {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, downstream: Rc<RefCell<dyn Downstream>>) -> Self {
         let nodes = usize::from(plan.authorities);
         let mut rng = Rng::new(plan.seed, "setup");
         let forecast = plan.weather.forecast(nodes, plan.duration_ms, &mut Rng::new(plan.seed, "weather"));
@@ -46,6 +47,7 @@ impl World {
             });
             Node::new(index(node), nodes, byzantine)
         });
+        downstream.borrow_mut().starts(&genesis);
         let mut world = Self {
             plan: plan.clone(),
             now_ms: 0,
@@ -54,7 +56,12 @@ impl World {
             nodes: states.collect(),
             network: Network::new(nodes, forecast.profile, Rng::new(plan.seed, "network")),
             verifier: Verifier::new(genesis.clone(), plan.signatures),
-            workload: Workload::new(plan.load.unwrap_or(drawn), Rng::new(plan.seed, "workload")),
+            workload: Workload::new(
+                plan.load.unwrap_or(drawn),
+                Rng::new(plan.seed, "workload"),
+                downstream.clone(),
+            ),
+            downstream,
             load_pattern: if plan.load.is_some() { 0 } else { rng.below(3) },
             disk_rng: Rng::new(plan.seed, "disk"),
             clock_rng: Rng::new(plan.seed, "clock"),

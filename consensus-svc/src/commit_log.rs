@@ -3,7 +3,7 @@
 //! It is the one truth of this node: a restart knows what stands here and in the signing guard, and nothing else.
 //!
 //! Invariants:
-//! - Blocks, commits and progress of one [`consensus_core::WriteBatch`] are one atomic batch: whole or absent.
+//! - Blocks, commits, evidence and progress of one [`consensus_core::WriteBatch`] are one atomic batch: whole or absent.
 //! - A batch is durable when its completion has resolved, and so are all before it. What is read before that may be
 //!   lost by a power cut: readers of commits go by [`CommitFeed`], which shows durable ones only, and whoever reads own
 //!   blocks says up to which round they were released.
@@ -13,6 +13,7 @@
 //! What lies where: `keys.rs`. Measurements behind the design: `docs/storage.md`.
 
 mod error;
+mod evidence;
 mod feed;
 mod keys;
 mod log;
@@ -21,5 +22,6 @@ mod recover;
 mod write;
 
 pub use error::{Entry, LogError, OpenError};
+pub use evidence::StoredEquivocation;
 pub use feed::{CommitFeed, FeedError, FeedOptions, Head, MAX_PAGE_BYTES, MAX_PAGE_COMMITS};
 pub use log::{CommitLog, LogOptions};

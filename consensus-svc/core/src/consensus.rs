@@ -88,7 +88,7 @@ impl Consensus {
             proposer: Proposer::new(&params, own_last, authorities),
             pool: Pool::new(&params),
             undecided: true,
-            unpersisted: Unpersisted::default(),
+            unpersisted: Unpersisted::recover(&log.evidence),
             uncommitted_work: BTreeSet::new(),
             seen_rounds: dag.accepted_rounds().to_vec(),
             woken: Round::GENESIS,
@@ -235,7 +235,8 @@ impl Consensus {
         }
         if let Some(first) = self.twin_of(&reference) {
             self.equivocations = self.equivocations.saturating_add(1);
-            outbox.report(PeerFault::Equivocation { slot: reference.slot(), first, second: reference });
+            self.unpersisted.evidence.note(&first, &block);
+            outbox.equivocations.push((first.reference(), reference));
             if !wanted {
                 return;
             }
@@ -258,9 +259,8 @@ impl Consensus {
         self.signing.hear(from);
     }
 
-    fn twin_of(&self, reference: &BlockRef) -> Option<BlockRef> {
-        let held = self.dag.slot(reference.slot()).first().map(VerifiedBlock::reference);
-        held.or_else(|| self.waiting.twin_of(reference))
+    fn twin_of(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
+        self.dag.slot(reference.slot()).first().or_else(|| self.waiting.twin_of(reference)).cloned()
     }
 
     /// Takes a block whose ancestors are present into the DAG, and then every block that waited for it.

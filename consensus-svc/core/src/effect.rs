@@ -3,6 +3,7 @@
 use crate::{
     block::VerifiedBlock,
     commit::{Commit, CommittedSubDag},
+    evidence::Equivocation,
     input::Ticket,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, TransactionDigest},
 };
@@ -87,7 +88,7 @@ pub enum SubmitOutcome {
 /// Something is wrong with an authority. Only [`PeerFault::UnknownOwnBlock`] stops this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerFault {
-    /// Two blocks of one slot: a signed contradiction.
+    /// Two blocks of one slot: a signed contradiction. Reported behind the batch that holds the proof, where one is kept.
     Equivocation {
         /// The slot.
         slot: Slot,
@@ -129,6 +130,8 @@ pub struct WriteBatch {
     pub blocks: Vec<VerifiedBlock>,
     /// Commits with their digests, rising; the last one closes its group.
     pub commits: Vec<(Commit, CommitDigest)>,
+    /// Proofs of equivocation; at most four of an authority in one epoch, over all batches.
+    pub evidence: Vec<Equivocation>,
     /// Where the machine stands after this batch.
     pub progress: Progress,
 }
@@ -136,7 +139,7 @@ pub struct WriteBatch {
 impl WriteBatch {
     /// Whether there is nothing to write.
     pub const fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.commits.is_empty()
+        self.blocks.is_empty() && self.commits.is_empty() && self.evidence.is_empty()
     }
 }
 

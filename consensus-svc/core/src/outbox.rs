@@ -5,6 +5,8 @@ use crate::{
     block::VerifiedBlock,
     commit::CommittedSubDag,
     effect::{Effect, PeerFault, Progress, WriteBatch},
+    evidence::EvidenceBook,
+    types::{BlockRef, Slot},
 };
 
 /// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
@@ -12,21 +14,29 @@ const MAX_UNPERSISTED_BLOCKS: usize = 1000;
 /// ... or when they have this many signed bytes.
 const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 
-/// Accepted blocks that no batch has persisted yet, in order of acceptance.
-#[derive(Debug, Default)]
+/// What no batch has persisted yet: accepted blocks in order of acceptance, and evidence.
+#[derive(Debug)]
 pub(crate) struct Unpersisted {
     blocks: Vec<VerifiedBlock>,
     bytes: u64,
+    pub(crate) evidence: EvidenceBook,
 }
 
 impl Unpersisted {
+    /// Nothing waits; `evidence` is what the store holds.
+    pub(crate) fn recover(evidence: &[Slot]) -> Self {
+        Self { blocks: Vec::new(), bytes: 0, evidence: EvidenceBook::recover(evidence) }
+    }
+
     pub(crate) fn push(&mut self, block: VerifiedBlock) {
         self.bytes = self.bytes.saturating_add(block.signed_bytes().len() as u64);
         self.blocks.push(block);
     }
 
     fn is_due(&self) -> bool {
-        self.blocks.len() >= MAX_UNPERSISTED_BLOCKS || self.bytes >= MAX_UNPERSISTED_BYTES
+        self.blocks.len() >= MAX_UNPERSISTED_BLOCKS
+            || self.bytes >= MAX_UNPERSISTED_BYTES
+            || self.evidence.is_due()
     }
 
     fn take(&mut self) -> Vec<VerifiedBlock> {
@@ -44,6 +54,8 @@ pub(crate) struct Outbox {
     pub(crate) own_block: Option<VerifiedBlock>,
     /// The commits that were formed.
     pub(crate) commits: Vec<CommittedSubDag>,
+    /// Pairs of blocks of one slot. Told behind the batch, where one is due: what was told is proven.
+    pub(crate) equivocations: Vec<(BlockRef, BlockRef)>,
 }
 
 impl Outbox {
@@ -58,15 +70,21 @@ impl Outbox {
         unpersisted: &mut Unpersisted,
         progress: impl FnOnce() -> Progress,
     ) -> Vec<Effect> {
-        let Self { immediate: mut effects, own_block, commits } = self;
+        let Self { immediate: mut effects, own_block, commits, equivocations } = self;
+        let told = equivocations.into_iter().map(|(first, second)| {
+            Effect::Report(PeerFault::Equivocation { slot: first.slot(), first, second })
+        });
         if own_block.is_none() && commits.is_empty() && !unpersisted.is_due() {
+            effects.extend(told);
             return effects;
         }
         effects.push(Effect::Persist(WriteBatch {
             blocks: unpersisted.take(),
             commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
+            evidence: unpersisted.evidence.take(),
             progress: progress(),
         }));
+        effects.extend(told);
         if let Some(block) = own_block {
             effects.push(Effect::Guard { epoch: block.block().epoch, round: block.round() });
             effects.push(Effect::Broadcast(block));

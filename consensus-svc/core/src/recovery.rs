@@ -8,7 +8,7 @@ use crate::{
     dag::Dag,
     duplicates::DuplicateWindow,
     genesis::Genesis,
-    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round},
+    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot},
 };
 
 /// What the store holds of a machine that ran before; empty for one that never ran.
@@ -28,6 +28,8 @@ pub struct RecoveredLog {
     /// Highest committed round by authority, from the last [`Progress`](crate::Progress); may be empty. Shown to operators,
     /// it decides nothing.
     pub last_committed_rounds: Vec<Round>,
+    /// Slots of this epoch whose proofs of equivocation the store holds.
+    pub evidence: Vec<Slot>,
     /// The signing guard: highest (epoch, round) that may have been sent.
     pub guard: Option<(Epoch, Round)>,
 }

@@ -91,11 +91,14 @@ impl WaitingRoom {
     }
 
     /// A block of the slot that waits here, other than `reference`.
-    pub(crate) fn twin_of(&self, reference: &BlockRef) -> Option<BlockRef> {
+    pub(crate) fn twin_of(&self, reference: &BlockRef) -> Option<&VerifiedBlock> {
         let Slot { round, authority } = reference.slot();
         let first = BlockRef { round, author: authority, digest: BlockDigest::ZERO };
         let last = BlockRef { round, author: authority, digest: BlockDigest::new([0xff; 32]) };
-        self.waiting.range(first..=last).map(|(twin, _)| *twin).find(|twin| twin != reference)
+        self.waiting
+            .range(first..=last)
+            .find(|(twin, _)| *twin != reference)
+            .map(|(_, waiting)| &waiting.block)
     }
 
     /// Lets a block wait for `missing`, which is not empty. Answers with the block that was dropped to keep the author's

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
     AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, DuplicateWindow, Epoch,
-    ProtocolParameters, RecoveredLog, Round, VerifiedBlock, WriteBatch,
+    EquivocationProof, ProtocolParameters, RecoveredLog, Round, Slot, VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -17,12 +17,14 @@ pub(crate) struct Store {
     /// From index 1, without a hole.
     pub(crate) commits: Vec<(Commit, CommitDigest)>,
     last_committed_rounds: Vec<Round>,
+    pub(crate) evidence: BTreeMap<Slot, EquivocationProof>,
 }
 
 impl Store {
     pub(crate) fn apply(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
+        self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
     }
 
@@ -63,7 +65,8 @@ impl Store {
         let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
         let duplicates = Some(self.duplicates(parameters));
         let last_committed_rounds = self.last_committed_rounds.clone();
-        RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, guard }
+        let evidence = self.evidence.keys().copied().collect();
+        RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, evidence, guard }
     }
 
     /// What a liar goes on from: no guard, and of its blocks only those whose ancestors it holds, for it also stores what it

@@ -6,6 +6,7 @@ mod bounded_memory;
 mod duplicates;
 mod durable_before_sent;
 mod each_once;
+mod evidence;
 mod gc_bound;
 mod hash_chain;
 mod own_slot_once;
@@ -19,7 +20,8 @@ mod by_hand;
 use std::{fmt, sync::Arc};
 
 use consensus_core::{
-    CommittedSubDag, CoreStatus, Epoch, Genesis, Params, Round, TransactionDigest, VerifiedBlock,
+    CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params, Round, Slot, TransactionDigest,
+    VerifiedBlock,
 };
 
 /// Something that happened.
@@ -49,6 +51,12 @@ pub(crate) enum Record<'a> {
     },
     /// What a machine shows of itself.
     Probed { node: usize, status: &'a CoreStatus },
+    /// An honest node told of two blocks of a slot.
+    MetEquivocation { node: usize, slot: Slot },
+    /// An honest node's store was replaced by an older one.
+    StoreReplaced { node: usize },
+    /// At the end, a proof that an honest node's store holds durably.
+    Proof { node: usize, slot: Slot, proof: &'a EquivocationProof },
     /// The end: the network healed, and the world waited.
     Ended { nodes: &'a [Standing], target: usize, owed: usize, waited_ms: u64 },
 }
@@ -123,6 +131,7 @@ impl Watch {
             Box::new(gc_bound::GcBound::new(nodes, genesis.parameters().gc_depth)),
             Box::new(timestamps::Timestamps::new(genesis.clone(), max_skew_ms)),
             Box::new(bounded_memory::BoundedMemory::new(genesis, params)),
+            Box::new(evidence::Evidence::new(genesis)),
             Box::new(progress::Progress),
         ])
     }

@@ -292,6 +292,15 @@ impl World {
             .honest()
             .map(|(node, state)| Standing { node, is_up: state.is_up(), delivered: state.delivered.len() })
             .collect();
+        let proofs: Vec<_> = self
+            .honest()
+            .flat_map(|(node, state)| {
+                state.disk.store.evidence.clone().into_iter().map(move |kept| (node, kept))
+            })
+            .collect();
+        for (node, (slot, proof)) in &proofs {
+            self.record(&Record::Proof { node: *node, slot: *slot, proof });
+        }
         let waited_ms = self.now_ms.saturating_sub(self.healed_ms.unwrap_or_default());
         let owed = self.workload.owed() + self.unmarked.len() + self.markers.len();
         self.record(&Record::Ended { nodes: &nodes, target, owed, waited_ms });

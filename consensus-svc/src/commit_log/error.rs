@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use consensus_core::{BlockRef, ChainId, CommitIndex};
+use consensus_core::{BlockRef, ChainId, CommitIndex, Slot};
 use metanode_shell::durable::{self, ReadError};
 
 /// Why the log could not be opened.
@@ -102,6 +102,10 @@ pub enum Entry {
     Commit(CommitIndex),
     /// The commits as a whole.
     Commits,
+    /// A proof of equivocation.
+    Equivocation(Slot),
+    /// The proofs of equivocation as a whole.
+    Evidence,
     /// A named record.
     Record(&'static str),
 }
@@ -113,6 +117,10 @@ impl std::fmt::Display for Entry {
             Self::Blocks => f.write_str("the blocks"),
             Self::Commit(index) => write!(f, "commit {index}"),
             Self::Commits => f.write_str("the commits"),
+            Self::Equivocation(slot) => {
+                write!(f, "the proof of equivocation of authority {} at round {}", slot.authority, slot.round)
+            }
+            Self::Evidence => f.write_str("the proofs of equivocation"),
             Self::Record(name) => write!(f, "the record `{name}`"),
         }
     }

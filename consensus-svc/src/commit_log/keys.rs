@@ -5,6 +5,7 @@
 //! | `b\|` epoch round author digest | signed bytes of a block |
 //! | `a\|` epoch author round digest | empty: finds an author's blocks without a walk over everybody's |
 //! | `c\|` index | canonical bytes of a commit |
+//! | `q\|` epoch author round | a proof of equivocation ([`super::evidence`]) |
 //! | `m\|chain_id` | 32 bytes |
 //! | `m\|progress` | where the machine stands ([`super::progress`]) |
 //! | `m\|acknowledged` | newest index that the executor acknowledged, u64 |
@@ -12,10 +13,12 @@
 //! All numbers are big-endian and of fixed width (epoch, round, index: 8 bytes; author: 2), so that keys sort as the
 //! numbers do. Blocks lie by round because recovery reads all of them above one round.
 
-use consensus_core::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, Epoch, Round};
+use consensus_core::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, Epoch, Round, Slot};
 
 /// Prefix of all commits.
 pub(super) const COMMITS: &[u8] = b"c|";
+/// Prefix of all proofs of equivocation.
+pub(super) const EQUIVOCATIONS: &[u8] = b"q|";
 /// The chain that the store belongs to.
 pub(super) const CHAIN_ID: &[u8] = b"m|chain_id";
 /// Where the machine stands.
@@ -83,6 +86,26 @@ pub(super) fn parse_commit(key: &[u8]) -> Option<CommitIndex> {
     rest.is_empty().then_some(CommitIndex::new(index))
 }
 
+/// Prefix of all proofs of equivocation of an epoch.
+pub(super) fn equivocations_of(epoch: Epoch) -> Vec<u8> {
+    [EQUIVOCATIONS, epoch.get().to_be_bytes().as_slice()].concat()
+}
+
+/// Key of a proof of equivocation.
+pub(super) fn equivocation(epoch: Epoch, slot: Slot) -> Vec<u8> {
+    let (author, round) = (slot.authority.get().to_be_bytes(), slot.round.get().to_be_bytes());
+    [equivocations_of(epoch).as_slice(), &author, &round].concat()
+}
+
+/// Reads epoch and slot out of the key of a proof.
+pub(super) fn parse_equivocation(key: &[u8]) -> Option<(Epoch, Slot)> {
+    let (epoch, rest) = split_number(key.strip_prefix(EQUIVOCATIONS)?)?;
+    let (author, rest) = rest.split_first_chunk::<2>()?;
+    let (round, rest) = split_number(rest)?;
+    let slot = Slot { round: Round::new(round), authority: AuthorityIndex::new(u16::from_be_bytes(*author)) };
+    rest.is_empty().then_some((Epoch::new(epoch), slot))
+}
+
 fn split_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*number), rest))
@@ -123,6 +146,10 @@ mod tests {
             format!("617c000000000000000503040000000000000102{digest}")
         );
         assert_eq!(hex_of(commit(CommitIndex::new(7))), "637c0000000000000007");
+        assert_eq!(
+            hex_of(equivocation(Epoch::new(5), reference.slot())),
+            "717c000000000000000503040000000000000102"
+        );
     }
 
     #[test]
@@ -131,6 +158,9 @@ mod tests {
         assert_eq!(parse_block(&block(Epoch::new(1), &reference)), Some(reference));
         assert_eq!(parse_by_author(&by_author(Epoch::new(1), &reference)), Some(reference));
         assert_eq!(parse_commit(&commit(CommitIndex::new(9))), Some(CommitIndex::new(9)));
+        let key = equivocation(Epoch::new(1), reference.slot());
+        assert_eq!(parse_equivocation(&key), Some((Epoch::new(1), reference.slot())));
+        assert_eq!(parse_equivocation(&key[..key.len() - 1]), None);
         for key in [&b""[..], b"b|", b"b|123456781234567812", b"c|1234567", b"c|123456789"] {
             assert_eq!((parse_block(key), parse_by_author(key), parse_commit(key)), (None, None, None));
         }

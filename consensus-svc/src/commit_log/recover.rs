@@ -48,7 +48,8 @@ impl CommitLog {
         }
         let last_committed_rounds = progress.last_committed_rounds;
         let duplicates = Some(duplicates);
-        Ok(RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, guard })
+        let evidence = self.equivocation_slots(progress.epoch)?;
+        Ok(RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, evidence, guard })
     }
 
     /// The window of duplicates as it was after the last commit.

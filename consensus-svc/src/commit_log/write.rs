@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use consensus_core::CommitIndex;
 use metanode_shell::durable::{Completion, WriteBatch, WriteError};
 
-use super::{keys, log::CommitLog, progress};
+use super::{evidence, keys, log::CommitLog, progress};
 
 impl CommitLog {
     /// Hands a batch to the storage thread, waiting for a place in its queue, and returns what resolves when it is
@@ -60,6 +60,9 @@ fn store_batch(batch: &consensus_core::WriteBatch) -> WriteBatch {
     }
     for (commit, _) in &batch.commits {
         writes.put(keys::commit(commit.index), commit.canonical_bytes());
+    }
+    for found in &batch.evidence {
+        writes.put(keys::equivocation(found.epoch(), found.slot()), evidence::encode(&found.proof()));
     }
     writes.put(keys::PROGRESS, progress::encode(&batch.progress));
     writes

@@ -76,6 +76,7 @@ impl History {
         WriteBatch {
             blocks: sub_dag.blocks.clone(),
             commits: vec![(sub_dag.commit.clone(), sub_dag.digest)],
+            evidence: Vec::new(),
             progress: Progress {
                 last_commit: index,
                 gc_round: sub_dag.commit.last_leader_round().minus(GC_DEPTH),

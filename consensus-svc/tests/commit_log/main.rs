@@ -3,6 +3,7 @@
 // Helpers of tests may panic as tests may; the lint sees only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod evidence;
 mod feed;
 mod history;
 mod log;

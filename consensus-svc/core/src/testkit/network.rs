@@ -14,12 +14,13 @@ use crate::{
     crypto::Signer,
     duplicates::DuplicateWindow,
     effect::{Effect, PeerFault, SubmitOutcome, WriteBatch},
+    evidence::EquivocationProof,
     genesis::{Genesis, ProtocolParameters},
     input::{BlockSource, Input, Ticket},
     params::Params,
     recovery::{RecoverError, RecoveredLog},
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, CommitDigest, Epoch, Round, Timestamp},
+    types::{AuthorityIndex, BlockRef, CommitDigest, Epoch, Round, Slot, Timestamp},
 };
 
 /// What a node keeps over a crash.
@@ -31,6 +32,8 @@ pub struct TestStore {
     pub commits: Vec<(Commit, CommitDigest)>,
     /// Highest committed round by authority.
     pub last_committed_rounds: Vec<Round>,
+    /// Persisted proofs of equivocation.
+    pub evidence: BTreeMap<Slot, EquivocationProof>,
     /// The signing guard.
     pub guard: Option<(Epoch, Round)>,
 }
@@ -40,6 +43,7 @@ impl TestStore {
     pub fn persist(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
+        self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
     }
 
@@ -54,6 +58,7 @@ impl TestStore {
             own_last: self.blocks.values().rev().find(|block| block.author() == own).cloned(),
             duplicates: Some(self.duplicates(parameters)),
             last_committed_rounds: self.last_committed_rounds.clone(),
+            evidence: self.evidence.keys().copied().collect(),
             guard: self.guard,
         }
     }

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use consensus_core::{
-    Block, Commit, CommitDigest, CommitIndex, CommittedSubDag, CoreStatus, Epoch, Genesis, Params, Round,
-    Signer, Timestamp, Transaction, VerifiedBlock, testkit,
+    Block, Commit, CommitDigest, CommitIndex, CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis,
+    Params, Round, Signer, Slot, Timestamp, Transaction, VerifiedBlock, testkit,
 };
 
 use super::{Kind, Record, Standing, Watch};
@@ -300,4 +300,50 @@ fn t02_a_repetition_that_is_not_marked_and_a_mark_without_one_break_duplicates()
     marked.commit.duplicate_marks = Bytes::from_static(&[1]);
     marked.digest = marked.commit.digest();
     assert_eq!(hand.delivered(0, &marked), Some("duplicates"));
+}
+
+#[test]
+fn f07_an_equivocation_that_was_told_and_is_not_proven_breaks_evidence() {
+    let broken = Some("evidence");
+    let ended = Record::Ended { nodes: &[], target: 0, owed: 0, waited_ms: 0 };
+    let pair = |hand: &Hand, round: u64| {
+        let parents: Vec<_> = (0..4).map(|author| hand.block(round - 1, author, 0, &[], b"")).collect();
+        let parents: Vec<_> = if round == 1 { Vec::new() } else { parents.iter().collect() };
+        let mut own_first = parents;
+        own_first.sort_by_key(|parent| parent.author().as_usize() != 1);
+        let (one, other) =
+            (hand.block(round, 1, 0, &own_first, b"a"), hand.block(round, 1, 0, &own_first, b"b"));
+        EquivocationProof { first: one.signed_bytes().clone(), second: other.signed_bytes().clone() }
+    };
+    let at = |round| Slot { round: Round::new(round), authority: consensus_core::AuthorityIndex::new(1) };
+    let met = |round| Record::MetEquivocation { node: 0, slot: at(round) };
+
+    let mut hand = hand();
+    assert_eq!(hand.see(&met(2)), None);
+    assert_eq!(hand.see(&ended), broken);
+    let proof = pair(&hand, 2);
+    let kept = Record::Proof { node: 3, slot: at(2), proof: &proof };
+    assert_eq!(hand.see(&kept), None);
+    assert_eq!(hand.see(&ended), None, "another honest node has it");
+
+    let mut hand = self::hand();
+    assert_eq!(hand.see(&met(2)), None);
+    assert_eq!(hand.see(&Record::StoreReplaced { node: 0 }), None);
+    assert_eq!(hand.see(&ended), None);
+    assert_eq!(hand.see(&Record::Proof { node: 3, slot: at(3), proof: &proof }), broken, "of another slot");
+    let one_block = EquivocationProof { second: proof.first.clone(), ..proof.clone() };
+    assert_eq!(hand.see(&Record::Proof { node: 3, slot: at(2), proof: &one_block }), broken);
+
+    let mut hand = self::hand();
+    let proofs: Vec<_> = (2..7).map(|round| (at(round), pair(&hand, round))).collect();
+    for (slot, proof) in &proofs[..4] {
+        assert_eq!(hand.see(&Record::Proof { node: 0, slot: *slot, proof }), None);
+    }
+    assert_eq!(hand.see(&met(9)), None);
+    assert_eq!(hand.see(&ended), None, "the share of its author is full");
+    assert_eq!(
+        hand.see(&Record::Proof { node: 0, slot: proofs[4].0, proof: &proofs[4].1 }),
+        broken,
+        "over the share"
+    );
 }

@@ -172,8 +172,11 @@ impl World {
                     self.unmarked.insert(node);
                 }
             }
-            Effect::Report(PeerFault::Equivocation { .. }) => {
+            Effect::Report(PeerFault::Equivocation { slot, .. }) => {
                 self.fault(Fault::EquivocationSeen, Some(place));
+                if self.nodes[place].is_honest() {
+                    self.record(&Record::MetEquivocation { node: place, slot });
+                }
             }
             Effect::Report(PeerFault::WaitingRoomFull { .. }) => {
                 self.fault(Fault::WaitingRoomFull, Some(place));

@@ -172,6 +172,7 @@ impl World {
                     let node = &mut self.nodes[place];
                     node.behind_reader = node.delivered.len() > store.commits.len();
                     node.disk.store = store;
+                    self.record(&Record::StoreReplaced { node: place });
                     self.begin(place, started);
                 }
             }

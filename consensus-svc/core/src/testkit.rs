@@ -1,6 +1,7 @@
 //! Keys, committees, genesis, drawn DAGs and whole networks for tests.
 
 pub mod drawing;
+pub mod fuzzing;
 pub mod network;
 
 use crate::{

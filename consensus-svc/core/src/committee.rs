@@ -229,6 +229,11 @@ impl Tally {
         }
     }
 
+    /// Whether an authority is counted.
+    pub(crate) fn has(&self, authority: AuthorityIndex) -> bool {
+        self.counted.get(authority.as_usize()).copied().unwrap_or(false)
+    }
+
     pub(crate) fn stake(&self) -> Stake {
         self.stake
     }

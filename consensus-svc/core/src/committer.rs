@@ -78,29 +78,29 @@ impl Committer {
     /// Mysticeti, sections 3.2 and 4.2: slots are judged from the highest to the lowest; a slot that its own wave does not
     /// decide is decided by its anchor, the first slot at least three rounds later that is not skipped.
     pub fn decide(&self, dag: &Dag, after: Option<LeaderSlot>) -> Vec<DecidedLeader> {
+        self.judge(dag, after).0.into_values().map_while(|decided| decided).collect()
+    }
+
+    /// Judges every slot after `after` that the DAG reaches.
+    pub(crate) fn judge(&self, dag: &Dag, after: Option<LeaderSlot>) -> Judgement {
         let first =
             after.map_or(LeaderSlot { round: Round::FIRST, offset: 0 }, |slot| self.schedule.next(slot));
-        let mut judged: BTreeMap<LeaderSlot, Option<DecidedLeader>> = BTreeMap::new();
+        let mut judged = Judgement::default();
         let mut round = dag.highest_round();
         while round >= first.round {
             for slot in self.schedule.slots(round).rev().filter(|slot| *slot >= first) {
-                let decided = self.judge(dag, slot, &judged);
-                judged.insert(slot, decided);
+                let decided = self.judge_slot(dag, slot, &judged);
+                judged.0.insert(slot, decided);
             }
             if round == Round::GENESIS {
                 break;
             }
             round = round.previous();
         }
-        judged.into_values().map_while(|decided| decided).collect()
+        judged
     }
 
-    fn judge(
-        &self,
-        dag: &Dag,
-        slot: LeaderSlot,
-        later: &BTreeMap<LeaderSlot, Option<DecidedLeader>>,
-    ) -> Option<DecidedLeader> {
+    fn judge_slot(&self, dag: &Dag, slot: LeaderSlot, later: &Judgement) -> Option<DecidedLeader> {
         let authority = self.schedule.leader(slot);
         let candidates = dag.slot(Slot { round: slot.round, authority });
         let (decision, via) = match self.judge_directly(dag, slot.round, candidates) {
@@ -131,15 +131,7 @@ impl Committer {
     fn is_passed_over(&self, dag: &Dag, round: Round, candidates: &[VerifiedBlock]) -> bool {
         let committee = self.genesis.committee();
         dag.has_quorum(round.next())
-            && candidates.iter().all(|candidate| {
-                let mut against = Tally::new(committee);
-                for voter in dag.round(round.next()) {
-                    if !voter.ancestors().contains(&candidate.reference()) {
-                        against.add(committee, voter.author());
-                    }
-                }
-                against.is_quorum(committee)
-            })
+            && candidates.iter().all(|candidate| voters_against(dag, candidate).is_quorum(committee))
     }
 
     /// The indirect rule: a committed anchor commits the candidate that one of the certificates in the anchor's causal
@@ -149,13 +141,9 @@ impl Committer {
         dag: &Dag,
         slot: LeaderSlot,
         candidates: &[VerifiedBlock],
-        later: &BTreeMap<LeaderSlot, Option<DecidedLeader>>,
+        later: &Judgement,
     ) -> Option<Decision> {
-        let earliest = LeaderSlot { round: slot.round.plus(ANCHOR_ROUNDS), offset: 0 };
-        let anchor = later
-            .range(earliest..)
-            .map(|(_, judged)| judged.as_ref().map(|decided| &decided.decision))
-            .find(|decision| !matches!(decision, Some(Decision::Skip)))??;
+        let anchor = &later.anchor_of(slot)?.1?.decision;
         let Decision::Commit(anchor) = anchor else { return None };
         let linked = history_at(dag, anchor, slot.round.plus(DECISION_ROUNDS));
         let committee = self.genesis.committee();
@@ -166,13 +154,48 @@ impl Committer {
     }
 }
 
+/// Slots judged from one on, as far as the DAG reaches; `None` where a slot is not decided.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Judgement(BTreeMap<LeaderSlot, Option<DecidedLeader>>);
+
+impl Judgement {
+    /// All of them, lowest first.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (LeaderSlot, Option<&DecidedLeader>)> {
+        self.0.iter().map(|(slot, judged)| (*slot, judged.as_ref()))
+    }
+
+    /// The longest run of decided slots from the first on.
+    pub(crate) fn run(&self) -> impl Iterator<Item = &DecidedLeader> {
+        self.0.values().map_while(Option::as_ref)
+    }
+
+    /// What decides a slot that its own wave does not: the first slot at least three rounds later that is not skipped.
+    pub(crate) fn anchor_of(&self, slot: LeaderSlot) -> Option<(LeaderSlot, Option<&DecidedLeader>)> {
+        let earliest = LeaderSlot { round: slot.round.plus(ANCHOR_ROUNDS), offset: 0 };
+        let later = self.0.range(earliest..).map(|(slot, judged)| (*slot, judged.as_ref()));
+        later.into_iter().find(|(_, judged)| judged.is_none_or(|leader| leader.decision != Decision::Skip))
+    }
+}
+
+/// The authorities with a block of the voting round that does not list `candidate`.
+pub(crate) fn voters_against(dag: &Dag, candidate: &VerifiedBlock) -> Tally {
+    let (committee, candidate) = (dag.committee(), candidate.reference());
+    let mut against = Tally::new(committee);
+    for voter in dag.round(candidate.round.next()) {
+        if !voter.ancestors().contains(&candidate) {
+            against.add(committee, voter.author());
+        }
+    }
+    against
+}
+
 /// Whether `voter` supports `candidate`: it is the first of the voter's ancestors that stands in the candidate's slot.
-fn supports(voter: &VerifiedBlock, candidate: &BlockRef) -> bool {
+pub(crate) fn supports(voter: &VerifiedBlock, candidate: &BlockRef) -> bool {
     voter.ancestors().iter().find(|ancestor| ancestor.slot() == candidate.slot()) == Some(candidate)
 }
 
 /// The blocks two rounds up among whose ancestors a quorum supports `candidate`.
-fn certificates(dag: &Dag, committee: &Committee, candidate: &VerifiedBlock) -> Vec<BlockRef> {
+pub(crate) fn certificates(dag: &Dag, committee: &Committee, candidate: &VerifiedBlock) -> Vec<BlockRef> {
     let candidate = candidate.reference();
     let votes: BTreeSet<BlockRef> = dag
         .round(candidate.round.next())

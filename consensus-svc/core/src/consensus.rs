@@ -1,11 +1,12 @@
 //! The machine: inputs in, effects out, nothing else.
 
+mod observed;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     block::{Block, VerifiedBlock},
     commit::CommittedSubDag,
-    core_status::CoreStatus,
     crypto::Signer,
     dag::Dag,
     effect::{Effect, PeerFault, Progress, SubmitOutcome},
@@ -141,30 +142,6 @@ impl Consensus {
     /// Place of this authority in the committee.
     pub const fn own_index(&self) -> AuthorityIndex {
         self.own
-    }
-
-    /// What the machine shows of itself.
-    pub fn status(&self) -> CoreStatus {
-        CoreStatus {
-            round: self.clock.round(),
-            proposed_round: self.proposer.last().round(),
-            last_committed_round: self.ordering.last_leader_round(),
-            last_commit: self.ordering.last_commit(),
-            gc_round: self.ordering.gc_round(),
-            dag_blocks: self.dag.len(),
-            waiting_blocks: self.waiting.len(),
-            waiting_bytes: self.waiting.bytes(),
-            missing_blocks: self.waiting.missing_len(),
-            pooled_transactions: self.pool.len(),
-            pooled_bytes: self.pool.bytes(),
-            accepted_rounds: self.dag.accepted_rounds().to_vec(),
-            leader_timeouts_total: self.proposer.leader_timeouts(),
-            skipped_leaders_total: self.ordering.skipped_leaders(),
-            equivocations_total: self.equivocations,
-            halted: self.signing.is_halted(),
-            may_propose: self.signing.is_allowed(),
-            unknown_own_block: self.signing.unknown_own_block(),
-        }
     }
 
     /// Marks recovered blocks whose transactions are not committed: they keep the proposer awake, and own ones are held by

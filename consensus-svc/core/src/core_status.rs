@@ -35,6 +35,11 @@ pub struct CoreStatus {
     pub skipped_leaders_total: u64,
     /// Second blocks of a slot seen since the start.
     pub equivocations_total: u64,
+    /// Blocks with transactions, own ones included, that are held and not committed.
+    pub uncommitted_blocks: usize,
+    /// The highest round at or above which blocks of more than a third of the stake are seen, accepted or not: an honest
+    /// authority is there. Above `round`, this node is behind.
+    pub credible_round: Round,
     /// Whether the machine has stopped proposing.
     pub halted: bool,
     /// Whether a quorum has answered the question of the start, and the machine has not stopped.

@@ -81,6 +81,15 @@ impl FetchSchedule {
         fetches.into_iter().collect()
     }
 
+    /// Who was asked last for a block; nobody while it may still come by itself.
+    pub(crate) fn asked(&self, block: &BlockRef) -> Vec<AuthorityIndex> {
+        let last = self.questions.get(block).filter(|question| question.attempts > 0).and_then(|question| {
+            let attempts = question.attempts.saturating_sub(1);
+            self.peer_to_ask(block, &Question { attempts, ..*question })
+        });
+        last.into_iter().collect()
+    }
+
     /// When the next question is due.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.due.first().map(|(ask_at, _)| *ask_at)

@@ -6,6 +6,8 @@ use crate::{
     commit::CommittedSubDag,
     committer::{Committer, Decision},
     dag::Dag,
+    decisions::DecisionHistory,
+    explain::{self, UndecidedSlot},
     genesis::Genesis,
     leader_schedule::{LeaderSchedule, LeaderSlot},
     linearizer::Linearizer,
@@ -20,6 +22,7 @@ pub(crate) struct Ordering {
     decided: Option<LeaderSlot>,
     linearizer: Linearizer,
     skipped_leaders: u64,
+    history: DecisionHistory,
 }
 
 impl Ordering {
@@ -33,20 +36,32 @@ impl Ordering {
         let last_leader = log.commits.last().and_then(|(commit, _)| commit.leaders.last());
         let decided =
             last_leader.and_then(|leader| committer.schedule().slot_of(leader.round, leader.author));
-        Self { committer, decided, linearizer, skipped_leaders: 0 }
+        Self { committer, decided, linearizer, skipped_leaders: 0, history: DecisionHistory::default() }
     }
 
     /// Takes every leader that the DAG decides by now, and answers with the commits that they close.
     pub(crate) fn order(&mut self, dag: &Dag) -> Vec<CommittedSubDag> {
         let mut commits = Vec::new();
-        for leader in self.committer.decide(dag, self.decided) {
+        let judged = self.committer.judge(dag, self.decided);
+        for leader in judged.run() {
             self.decided = Some(leader.slot);
-            match leader.decision {
+            self.history.note(dag, &judged, leader);
+            match &leader.decision {
                 Decision::Skip => self.skipped_leaders = self.skipped_leaders.saturating_add(1),
-                Decision::Commit(block) => commits.extend(self.linearizer.commit_leader(dag, &block)),
+                Decision::Commit(block) => commits.extend(self.linearizer.commit_leader(dag, block)),
             }
         }
         commits
+    }
+
+    /// The slots that are not decided yet, and why.
+    pub(crate) fn undecided(&self, dag: &Dag) -> Vec<UndecidedSlot> {
+        explain::undecided(&self.committer, dag, self.decided)
+    }
+
+    /// The newest decisions.
+    pub(crate) const fn history(&self) -> &DecisionHistory {
+        &self.history
     }
 
     /// The schedule in force.

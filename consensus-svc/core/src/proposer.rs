@@ -8,7 +8,7 @@ use crate::{
     leader_schedule::LeaderSchedule,
     params::Params,
     threshold_clock::ThresholdClock,
-    types::{AuthorityIndex, BlockRef, Round, Timestamp},
+    types::{AuthorityIndex, BlockRef, Round, Slot, Timestamp},
 };
 
 /// Whether an own block may be made.
@@ -20,6 +20,19 @@ pub(crate) enum Readiness {
     At(Timestamp),
     /// Not before something comes in.
     Blocked,
+}
+
+/// What the next own block waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// A quorum of the round that was proposed in.
+    Quorum,
+    /// The least time between own blocks.
+    MinInterval(Timestamp),
+    /// Something to order, or this time.
+    Idle(Timestamp),
+    /// Leaders of the previous round, or this time.
+    Leaders(Timestamp),
 }
 
 /// Paces own blocks: one a round at most, never two for one slot.
@@ -85,28 +98,55 @@ impl Proposer {
         clock: ThresholdClock,
         schedule: &LeaderSchedule,
     ) -> Readiness {
+        let (round, wait) = self.wait(dag, clock, schedule);
+        match wait {
+            Wait::Quorum => Readiness::Blocked,
+            Wait::MinInterval(until) | Wait::Idle(until) | Wait::Leaders(until) if until > now => {
+                Readiness::At(until)
+            }
+            _ => Readiness::Now(round),
+        }
+    }
+
+    /// The round of the next own block, and what it waits for.
+    pub(crate) fn wait(&self, dag: &Dag, clock: ThresholdClock, schedule: &LeaderSchedule) -> (Round, Wait) {
         let paced = self.last_at.map_or(Timestamp::default(), |last| last.plus(self.min_round_interval));
         let missed = clock.round().previous();
         let round = if self.must_lead(missed, dag, schedule) { missed } else { clock.round() };
-        if round <= self.last.round() {
-            return Readiness::Blocked;
-        }
-        let allowed = if round < clock.round() {
-            paced
+        let wait = if round <= self.last.round() {
+            Wait::Quorum
+        } else if round < clock.round() {
+            Wait::MinInterval(paced)
         } else {
             match self.awake {
                 Some((awake, since)) if awake == round => {
                     let leader_deadline = since.plus(self.leader_timeout);
-                    paced.max(if self.has_leaders(round.previous(), dag, schedule) {
-                        since
+                    if self.has_leaders(round.previous(), dag, schedule) {
+                        Wait::MinInterval(paced.max(since))
+                    } else if leader_deadline > paced {
+                        Wait::Leaders(leader_deadline)
                     } else {
-                        leader_deadline
-                    })
+                        Wait::MinInterval(paced)
+                    }
                 }
-                _ => clock.since().plus(self.idle_delay),
+                _ => Wait::Idle(clock.since().plus(self.idle_delay)),
             }
         };
-        if allowed <= now { Readiness::Now(round) } else { Readiness::At(allowed) }
+        (round, wait)
+    }
+
+    /// The leaders of a round that are not held, as far as they are others.
+    pub(crate) fn missing_leaders(
+        &self,
+        round: Round,
+        dag: &Dag,
+        schedule: &LeaderSchedule,
+    ) -> Vec<AuthorityIndex> {
+        let leaders = schedule.slots(round).map(|slot| schedule.leader(slot));
+        let missing = |authority: &AuthorityIndex| {
+            *authority != self.own && dag.slot(Slot { round, authority: *authority }).is_empty()
+        };
+        leaders.filter(|_| round > Round::GENESIS).filter(missing).collect()
     }
 
     /// An own leader slot of the round just left is still filled: others wait for it.
@@ -118,10 +158,7 @@ impl Proposer {
 
     /// Whether the leaders of a round are held, as far as they are others.
     fn has_leaders(&self, round: Round, dag: &Dag, schedule: &LeaderSchedule) -> bool {
-        round == Round::GENESIS
-            || schedule.slots(round).map(|slot| schedule.leader(slot)).all(|authority| {
-                authority == self.own || !dag.slot(crate::types::Slot { round, authority }).is_empty()
-            })
+        self.missing_leaders(round, dag, schedule).is_empty()
     }
 
     /// What an own block of `round` builds on: the own last block first, then of each other author the highest block

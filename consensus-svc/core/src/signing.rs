@@ -44,6 +44,11 @@ impl Signing {
         !self.halted && self.heard.is_quorum(self.genesis.committee())
     }
 
+    /// Who has answered the question of the start.
+    pub(crate) const fn heard(&self) -> &Tally {
+        &self.heard
+    }
+
     pub(crate) const fn unknown_own_block(&self) -> Option<BlockRef> {
         self.unknown_own_block
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     block::VerifiedBlock,
+    explain::MissingBlock,
     fetch_schedule::FetchSchedule,
     params::Params,
     types::{AuthorityIndex, BlockDigest, BlockRef, Round, Slot, Timestamp},
@@ -161,6 +162,17 @@ impl WaitingRoom {
         let present: Vec<_> =
             self.missing.keys().take_while(|reference| reference.round <= gc_round).copied().collect();
         present.iter().flat_map(|reference| self.resolve(reference)).collect()
+    }
+
+    /// The lowest missing blocks that do not wait here themselves, at most `limit`.
+    pub(crate) fn missing(&self, limit: usize) -> Vec<MissingBlock> {
+        let absent = self.missing.iter().filter(|(block, _)| !self.waiting.contains_key(block));
+        let told = absent.map(|(block, needed_by)| MissingBlock {
+            block: *block,
+            needed_by: needed_by.len(),
+            asked: self.fetches.asked(block),
+        });
+        told.take(limit).collect()
     }
 
     /// The questions that are due: whom to ask for what.

@@ -193,6 +193,10 @@ impl<D: Durability, N: Network> Driver<D, N> {
                     let _ = answer.send(outcome);
                 }
             }
+            Effect::Dropped { transactions, reason } => {
+                self.metrics.dropped(transactions.len(), reason);
+                self.outlets.dropped(&transactions, reason);
+            }
             Effect::Deliver(sub_dag) => {
                 self.metrics.delivered(self.core.own_index(), self.clock.now(), &sub_dag);
                 self.outlets.deliver(sub_dag);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use consensus_core::{AuthorityIndex, CommittedSubDag, CoreStatus, PeerFault, Timestamp, WriteBatch};
+use consensus_core::{
+    AuthorityIndex, CommittedSubDag, CoreStatus, DropReason, PeerFault, Timestamp, WriteBatch,
+};
 use metanode_shell::durable::Group;
 use metanode_telemetry::metrics::{
     ConsensusMetrics,
-    labels::{BlockRejection, Label},
+    labels::{BlockRejection, Label, TransactionDrop},
 };
 
 /// Turns what the driver sees into metrics; keeps the last totals, since the machine counts from its own start.
@@ -51,6 +53,15 @@ impl CoreMetrics {
         for block in sub_dag.blocks.iter().filter(|block| block.author() == own) {
             self.metrics.commit_latency.record(now.since(block.block().timestamp));
         }
+    }
+
+    /// Accepted transactions were given up.
+    pub(crate) fn dropped(&self, count: usize, reason: DropReason) {
+        let label = match reason {
+            DropReason::Expired => TransactionDrop::Expired,
+            DropReason::NotReproposed => TransactionDrop::NotReproposed,
+        };
+        self.metrics.transactions_dropped.add(count as u64, label);
     }
 
     pub(crate) fn fetch(&self) {

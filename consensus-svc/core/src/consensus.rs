@@ -9,7 +9,7 @@ use crate::{
     commit::CommittedSubDag,
     crypto::Signer,
     dag::Dag,
-    effect::{Effect, PeerFault, Progress, SubmitOutcome},
+    effect::{DropReason, Effect, PeerFault, Progress, SubmitOutcome},
     genesis::{BLOCK_OVERHEAD_BYTES, Genesis},
     input::{BlockSource, Input, Ticket},
     ordering::Ordering,
@@ -21,7 +21,7 @@ use crate::{
     signing::Signing,
     threshold_clock::ThresholdClock,
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, Round, Stake, Timestamp},
+    types::{AuthorityIndex, BlockRef, Round, Stake, Timestamp, TransactionDigest},
     waiting_room::WaitingRoom,
 };
 
@@ -99,7 +99,7 @@ impl Consensus {
             genesis,
             dag,
         };
-        machine.recover_work();
+        machine.recover_work(now);
         let mut outbox = Outbox::default();
         machine.advance(now, &mut outbox);
         let effects = machine.release(outbox);
@@ -116,7 +116,9 @@ impl Consensus {
                     self.receive(now, from, source, block, &mut outbox);
                 }
             }
-            Input::Transactions { ticket, transactions } => self.submit(ticket, transactions, &mut outbox),
+            Input::Transactions { ticket, transactions } => {
+                self.submit(now, ticket, transactions, &mut outbox);
+            }
             // A hint may come a moment before the quorum that lets this node into the same round.
             Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round().next())),
             Input::OwnLastBlock { from, block } => self.hear_own_last(from, block.as_ref(), &mut outbox),
@@ -136,7 +138,8 @@ impl Consensus {
             Readiness::Now(_) => Some(Timestamp::default()),
             Readiness::Blocked => None,
         };
-        proposal.into_iter().chain(self.waiting.next_deadline()).min()
+        let others = [self.waiting.next_deadline(), self.pool.next_expiry()];
+        proposal.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Place of this authority in the committee.
@@ -144,9 +147,14 @@ impl Consensus {
         self.own
     }
 
+    /// Accepted transactions that are neither committed nor dropped, those of recovered own blocks included.
+    pub fn pooled(&self) -> impl Iterator<Item = TransactionDigest> {
+        self.pool.digests()
+    }
+
     /// Marks recovered blocks whose transactions are not committed: they keep the proposer awake, and own ones are held by
-    /// the pool until they are.
-    fn recover_work(&mut self) {
+    /// the pool until they are. What is in the window of duplicates was committed by another's block, and owes nothing.
+    fn recover_work(&mut self, now: Timestamp) {
         let mut round = self.dag.gc_round().next();
         while round <= self.dag.highest_round() {
             for block in self.dag.round(round) {
@@ -156,18 +164,26 @@ impl Consensus {
                 }
                 self.uncommitted_work.insert(reference);
                 if reference.author == self.own {
-                    self.pool.recover(round, &block.block().transactions);
+                    let transactions = block.block().transactions.iter().cloned();
+                    let open = transactions.filter(|tx| !self.ordering.is_in_window(&tx.digest()));
+                    self.pool.recover(round, now.min(block.block().timestamp), open);
                 }
             }
             round = round.next();
         }
     }
 
-    fn submit(&mut self, ticket: Ticket, transactions: Vec<Transaction>, outbox: &mut Outbox) {
+    fn submit(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        transactions: Vec<Transaction>,
+        outbox: &mut Outbox,
+    ) {
         let outcome = if self.signing.is_halted() {
             SubmitOutcome::NotProposing
         } else {
-            self.refuse_size(&transactions).unwrap_or_else(|| self.pool.submit(transactions))
+            self.refuse_size(&transactions).unwrap_or_else(|| self.pool.submit(now, transactions))
         };
         outbox.immediate.push(Effect::Answer { ticket, outcome });
     }
@@ -261,6 +277,7 @@ impl Consensus {
     /// Commits what is decided, then proposes if it is time: at most one own block an input, so that every call ends.
     fn advance(&mut self, now: Timestamp, outbox: &mut Outbox) {
         self.commit(now, outbox);
+        outbox.drop_transactions(DropReason::Expired, self.pool.expire(now));
         self.proposer.update_idle(now, self.clock, self.has_work());
         if let Readiness::Now(round) = self.readiness(now) {
             self.propose(now, round, outbox);
@@ -277,7 +294,7 @@ impl Consensus {
             let commits = self.ordering.order(&self.dag);
             self.note_committed(&commits);
             outbox.commits.extend(commits);
-            self.collect(now);
+            self.collect(now, outbox);
         }
     }
 
@@ -293,13 +310,13 @@ impl Consensus {
     }
 
     /// Forgets everything at or below the linearizer's GC round.
-    fn collect(&mut self, now: Timestamp) {
+    fn collect(&mut self, now: Timestamp, outbox: &mut Outbox) {
         let gc_round = self.ordering.gc_round();
         if gc_round <= self.dag.gc_round() {
             return;
         }
         self.dag.collect(gc_round);
-        self.pool.collect(gc_round);
+        outbox.drop_transactions(DropReason::NotReproposed, self.pool.collect(now, gc_round));
         self.uncommitted_work.retain(|reference| reference.round > gc_round);
         for block in self.waiting.collect(gc_round) {
             self.accept(now, block);

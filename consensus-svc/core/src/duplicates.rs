@@ -52,6 +52,11 @@ impl DuplicateWindow {
         self.digests.is_empty()
     }
 
+    /// Whether a transaction was committed within the window.
+    pub fn contains(&self, digest: &TransactionDigest) -> bool {
+        self.digests.contains(digest)
+    }
+
     /// Takes the transactions of the next commit in order: answers with its bitmap of duplicates, and lets old commits go.
     /// The first of equal ones wins; a marked one neither enters nor stays longer.
     pub(crate) fn commit<'a>(

@@ -45,8 +45,26 @@ pub enum Effect {
         /// What became of it.
         outcome: SubmitOutcome,
     },
+    /// Tell who waits for these transactions, which were accepted, that this authority has given them up: they leave the pool and
+    /// stand in no own block that could still be committed. Copies that others hold may be. Comes behind every commit that was
+    /// formed before, so none of them was committed by then within the window of duplicates.
+    Dropped {
+        /// The transactions; at least one, at most the pool.
+        transactions: Vec<TransactionDigest>,
+        /// Why all of them.
+        reason: DropReason,
+    },
     /// Note an authority's fault.
     Report(PeerFault),
+}
+
+/// Why an accepted transaction is given up. Nothing is ever evicted to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// Its lifetime ended while it waited to be proposed, for the first time or again.
+    Expired,
+    /// Its own block was collected uncommitted, and its lifetime had ended by then, so it is not proposed again (T01).
+    NotReproposed,
 }
 
 /// What became of a submission. A batch is taken whole or refused whole.

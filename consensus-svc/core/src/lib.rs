@@ -64,7 +64,7 @@ pub use crypto::{ProtocolKey, Signer};
 pub use dag::Dag;
 pub use decisions::{DecidedSlot, DecisionHistory, DecisionReason, MAX_REMEMBERED_DECISIONS};
 pub use duplicates::{DuplicateWindow, is_marked};
-pub use effect::{Effect, PeerFault, Progress, SubmitOutcome, WriteBatch};
+pub use effect::{DropReason, Effect, PeerFault, Progress, SubmitOutcome, WriteBatch};
 pub use evidence::{Equivocation, EquivocationError, EquivocationProof};
 pub use explain::Explanation;
 pub use genesis::{Genesis, GenesisError, ProtocolParameters};

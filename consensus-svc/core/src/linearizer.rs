@@ -13,7 +13,7 @@ use crate::{
     dag::Dag,
     duplicates::DuplicateWindow,
     genesis::{Genesis, ProtocolParameters},
-    types::{BlockRef, CommitDigest, CommitIndex, Round, Timestamp},
+    types::{BlockRef, CommitDigest, CommitIndex, Round, Timestamp, TransactionDigest},
 };
 
 /// Where the chain of commits stands after its last closing commit.
@@ -126,6 +126,11 @@ impl Linearizer {
     /// Whether a block above the GC round is committed, or in the open group.
     pub fn is_committed(&self, reference: &BlockRef) -> bool {
         self.committed.contains(reference)
+    }
+
+    /// Whether a transaction was committed within the window of duplicates.
+    pub fn is_in_window(&self, digest: &TransactionDigest) -> bool {
+        self.duplicates.contains(digest)
     }
 
     /// Takes the next committed leader. Answers with the commits of its group if the leader closes it, and with nothing

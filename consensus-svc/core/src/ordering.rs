@@ -12,7 +12,7 @@ use crate::{
     leader_schedule::{LeaderSchedule, LeaderSlot},
     linearizer::Linearizer,
     recovery::RecoveredLog,
-    types::{BlockRef, CommitIndex, Round},
+    types::{BlockRef, CommitIndex, Round, TransactionDigest},
 };
 
 /// Decides leaders and turns them into commits: everything that follows from the DAG and the commits before.
@@ -92,6 +92,11 @@ impl Ordering {
     /// Whether a block above the GC round is committed, or in the open group.
     pub(crate) fn is_committed(&self, reference: &BlockRef) -> bool {
         self.linearizer.is_committed(reference)
+    }
+
+    /// Whether a transaction was committed within the window of duplicates.
+    pub(crate) fn is_in_window(&self, digest: &TransactionDigest) -> bool {
+        self.linearizer.is_in_window(digest)
     }
 
     /// Leader slots skipped since the start.

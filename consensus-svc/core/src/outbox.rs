@@ -4,9 +4,9 @@
 use crate::{
     block::VerifiedBlock,
     commit::CommittedSubDag,
-    effect::{Effect, PeerFault, Progress, WriteBatch},
+    effect::{DropReason, Effect, PeerFault, Progress, WriteBatch},
     evidence::EvidenceBook,
-    types::{BlockRef, Slot},
+    types::{BlockRef, Slot, TransactionDigest},
 };
 
 /// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
@@ -56,9 +56,17 @@ pub(crate) struct Outbox {
     pub(crate) commits: Vec<CommittedSubDag>,
     /// Pairs of blocks of one slot. Told behind the batch, where one is due: what was told is proven.
     pub(crate) equivocations: Vec<(BlockRef, BlockRef)>,
+    /// The transactions that were given up; told behind the commits, which may have been what collected them.
+    dropped: Vec<(DropReason, Vec<TransactionDigest>)>,
 }
 
 impl Outbox {
+    pub(crate) fn drop_transactions(&mut self, reason: DropReason, transactions: Vec<TransactionDigest>) {
+        if !transactions.is_empty() {
+            self.dropped.push((reason, transactions));
+        }
+    }
+
     pub(crate) fn report(&mut self, fault: PeerFault) {
         self.immediate.push(Effect::Report(fault));
     }
@@ -70,12 +78,15 @@ impl Outbox {
         unpersisted: &mut Unpersisted,
         progress: impl FnOnce() -> Progress,
     ) -> Vec<Effect> {
-        let Self { immediate: mut effects, own_block, commits, equivocations } = self;
+        let Self { immediate: mut effects, own_block, commits, equivocations, dropped } = self;
         let told = equivocations.into_iter().map(|(first, second)| {
             Effect::Report(PeerFault::Equivocation { slot: first.slot(), first, second })
         });
+        let dropped =
+            dropped.into_iter().map(|(reason, transactions)| Effect::Dropped { transactions, reason });
         if own_block.is_none() && commits.is_empty() && !unpersisted.is_due() {
             effects.extend(told);
+            effects.extend(dropped);
             return effects;
         }
         effects.push(Effect::Persist(WriteBatch {
@@ -90,6 +101,7 @@ impl Outbox {
             effects.push(Effect::Broadcast(block));
         }
         effects.extend(commits.into_iter().map(Effect::Deliver));
+        effects.extend(dropped);
         effects
     }
 }

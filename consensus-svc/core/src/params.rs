@@ -26,6 +26,11 @@ pub struct Params {
     pub max_pool_transactions: usize,
     /// Most counted bytes in the pool. Default 64 MiB.
     pub max_pool_bytes: u64,
+    /// How long a transaction may wait for an own block that is committed. Default 60 s, 100 ms to 24 h; there is no value for
+    /// ever. Past it, a transaction that is in no own block, or whose block was collected, is dropped, and its submitter is
+    /// told. Too short drops what a slow minute would still have committed; too long holds the pool full of what clients
+    /// have long sent elsewhere.
+    pub transaction_lifetime: Duration,
 }
 
 impl Default for Params {
@@ -40,6 +45,7 @@ impl Default for Params {
             max_rounds_ahead: 120,
             max_pool_transactions: 20_000,
             max_pool_bytes: 64 << 20,
+            transaction_lifetime: Duration::from_secs(60),
         }
     }
 }
@@ -85,6 +91,7 @@ impl Params {
             ("max_rounds_ahead", self.max_rounds_ahead, 10, 10_000),
             ("max_pool_transactions", self.max_pool_transactions as u64, 1, 10_000_000),
             ("max_pool_bytes", self.max_pool_bytes, least_pool, u64::MAX),
+            ("transaction_lifetime_ms", millis(self.transaction_lifetime), 100, 86_400_000),
         ];
         let problems: Vec<_> = ranges
             .into_iter()

@@ -1,14 +1,22 @@
 //! Transactions that wait to be proposed, and those proposed that wait to be committed. First come, first proposed.
 //!
 //! Bounded in count and counted bytes over both kinds. When full, batches are refused; nothing is evicted.
+//!
+//! Every transaction that is taken leaves in one of two ways: it is committed, in whoever's block, or it is dropped because
+//! its lifetime is over. The lifetime is judged only where the transaction waits: in the queue ([`Pool::expire`]), and when its
+//! block is collected uncommitted ([`Pool::collect`], T01). What stands in an own block that is neither committed nor
+//! collected is never dropped, since it may still be committed.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     effect::SubmitOutcome,
     params::Params,
     transaction::Transaction,
-    types::{Round, TransactionDigest},
+    types::{Round, Timestamp, TransactionDigest},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +27,19 @@ enum Place {
     Proposed(Round),
 }
 
+/// A transaction that waits to be proposed, or returns to that.
+#[derive(Debug)]
+struct Waiting {
+    transaction: Transaction,
+    /// When it was taken: the lifetime counts from here. Rises with the ticket of arrival.
+    taken: Timestamp,
+}
+
 /// A proposed transaction with its ticket of arrival, under which it returns.
 #[derive(Debug)]
 struct Proposed {
     arrival: u64,
-    transaction: Transaction,
+    waiting: Waiting,
 }
 
 /// The pool of one authority.
@@ -31,11 +47,14 @@ struct Proposed {
 pub struct Pool {
     max_transactions: usize,
     max_bytes: u64,
+    lifetime: Duration,
     bytes: u64,
     next_arrival: u64,
-    queue: BTreeMap<u64, Transaction>,
+    queue: BTreeMap<u64, Waiting>,
     places: BTreeMap<TransactionDigest, (Place, u64)>,
     proposed: BTreeMap<Round, Vec<Proposed>>,
+    /// The highest own block that is not collected, of each transaction in one. Bounded by what these blocks hold.
+    standing: BTreeMap<TransactionDigest, Round>,
 }
 
 impl Pool {
@@ -44,11 +63,13 @@ impl Pool {
         Self {
             max_transactions: params.max_pool_transactions,
             max_bytes: params.max_pool_bytes,
+            lifetime: params.transaction_lifetime,
             bytes: 0,
             next_arrival: 0,
             queue: BTreeMap::new(),
             places: BTreeMap::new(),
             proposed: BTreeMap::new(),
+            standing: BTreeMap::new(),
         }
     }
 
@@ -72,9 +93,14 @@ impl Pool {
         !self.queue.is_empty()
     }
 
-    /// Takes a batch whole or refuses it whole.
-    pub fn submit(&mut self, batch: Vec<Transaction>) -> SubmitOutcome {
-        let mut digests = std::collections::BTreeSet::new();
+    /// Every transaction in the pool, proposed ones included.
+    pub fn digests(&self) -> impl Iterator<Item = TransactionDigest> {
+        self.places.keys().copied()
+    }
+
+    /// Takes a batch whole or refuses it whole. `now` never goes back from call to call.
+    pub fn submit(&mut self, now: Timestamp, batch: Vec<Transaction>) -> SubmitOutcome {
+        let mut digests = BTreeSet::new();
         for (position, transaction) in batch.iter().enumerate() {
             let digest = transaction.digest();
             if self.places.contains_key(&digest) || !digests.insert(digest) {
@@ -96,7 +122,7 @@ impl Pool {
             let arrival = self.next_arrival;
             self.next_arrival = arrival.saturating_add(1);
             self.enter(&transaction, Place::Queued(arrival));
-            self.queue.insert(arrival, transaction);
+            self.queue.insert(arrival, Waiting { transaction, taken: now });
         }
         SubmitOutcome::Accepted
     }
@@ -107,33 +133,45 @@ impl Pool {
         let mut bytes = 0u64;
         while block.len() < max_transactions {
             let Some(entry) = self.queue.first_entry() else { break };
-            bytes = bytes.saturating_add(entry.get().counted_bytes());
+            bytes = bytes.saturating_add(entry.get().transaction.counted_bytes());
             if bytes > max_bytes {
                 break;
             }
-            let (arrival, transaction) = entry.remove_entry();
-            if let Some((place, _)) = self.places.get_mut(&transaction.digest()) {
+            let (arrival, waiting) = entry.remove_entry();
+            let digest = waiting.transaction.digest();
+            if let Some((place, _)) = self.places.get_mut(&digest) {
                 *place = Place::Proposed(round);
             }
-            block.push(Proposed { arrival, transaction });
+            self.standing.insert(digest, round);
+            block.push(Proposed { arrival, waiting });
         }
-        let transactions = block.iter().map(|proposed| proposed.transaction.clone()).collect();
+        let transactions = block.iter().map(|proposed| proposed.waiting.transaction.clone()).collect();
         if !block.is_empty() {
             self.proposed.insert(round, block);
         }
         transactions
     }
 
-    /// Takes up the transactions of an own uncommitted block after a restart.
-    pub fn recover(&mut self, round: Round, transactions: &[Transaction]) {
+    /// Takes up the transactions of an own uncommitted block after a restart, blocks in rising rounds and before anything is
+    /// submitted. `taken` is the latest that they can have been taken at: the block's timestamp, or now if that is earlier.
+    pub fn recover(
+        &mut self,
+        round: Round,
+        taken: Timestamp,
+        transactions: impl IntoIterator<Item = Transaction>,
+    ) {
         let mut block = Vec::new();
         for transaction in transactions {
-            if !self.places.contains_key(&transaction.digest()) {
-                let arrival = self.next_arrival;
-                self.next_arrival = arrival.saturating_add(1);
-                self.enter(transaction, Place::Proposed(round));
-                block.push(Proposed { arrival, transaction: transaction.clone() });
+            let digest = transaction.digest();
+            self.standing.insert(digest, round);
+            let arrival = self.next_arrival;
+            self.next_arrival = arrival.saturating_add(1);
+            match self.places.get_mut(&digest) {
+                // The higher block is collected last.
+                Some((place, _)) => *place = Place::Proposed(round),
+                None => self.enter(&transaction, Place::Proposed(round)),
             }
+            block.push(Proposed { arrival, waiting: Waiting { transaction, taken } });
         }
         if !block.is_empty() {
             self.proposed.insert(round, block);
@@ -151,19 +189,63 @@ impl Pool {
     }
 
     /// Own blocks at or below `gc_round` will never be committed any more: what they held and nobody committed returns
-    /// to its old place, once (T01).
-    pub fn collect(&mut self, gc_round: Round) {
+    /// to its old place, once (T01); what is past its lifetime by `now` is dropped instead, and answered.
+    pub fn collect(&mut self, now: Timestamp, gc_round: Round) -> Vec<TransactionDigest> {
+        let mut dropped = Vec::new();
         let kept = self.proposed.split_off(&gc_round.next());
         for (round, block) in std::mem::replace(&mut self.proposed, kept) {
-            for Proposed { arrival, transaction } in block {
-                // It may have been committed, submitted again, and stand in a later block by now.
-                if let Some((place, _)) = self.places.get_mut(&transaction.digest())
-                    && *place == Place::Proposed(round)
-                {
-                    *place = Place::Queued(arrival);
-                    self.queue.insert(arrival, transaction);
+            for Proposed { arrival, waiting } in block {
+                let digest = waiting.transaction.digest();
+                if self.standing.get(&digest).is_some_and(|highest| *highest <= gc_round) {
+                    self.standing.remove(&digest);
                 }
+                // It may have been committed, submitted again, and stand in a later block by now.
+                if self.places.get(&digest).is_none_or(|(place, _)| *place != Place::Proposed(round)) {
+                    continue;
+                }
+                if self.expiry(&waiting) <= now {
+                    self.leave(&digest);
+                    dropped.push(digest);
+                    continue;
+                }
+                if let Some((place, _)) = self.places.get_mut(&digest) {
+                    *place = Place::Queued(arrival);
+                }
+                self.queue.insert(arrival, waiting);
             }
+        }
+        dropped
+    }
+
+    /// Drops what waits in the queue and is past its lifetime by `now`, oldest first. What also stands in an own block that is
+    /// not collected, because it was submitted again after it had been committed, is left until then.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<TransactionDigest> {
+        let old = self.queue.iter().take_while(|(_, waiting)| self.expiry(waiting) <= now);
+        let dropped: Vec<_> = old
+            .map(|(arrival, waiting)| (*arrival, waiting.transaction.digest()))
+            .filter(|(_, digest)| !self.standing.contains_key(digest))
+            .collect();
+        for (arrival, digest) in &dropped {
+            self.queue.remove(arrival);
+            self.leave(digest);
+        }
+        dropped.into_iter().map(|(_, digest)| digest).collect()
+    }
+
+    /// When [`Pool::expire`] will drop something, unless it is proposed before.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        let mut queued = self.queue.values();
+        let next = queued.find(|waiting| !self.standing.contains_key(&waiting.transaction.digest()))?;
+        Some(self.expiry(next))
+    }
+
+    fn expiry(&self, waiting: &Waiting) -> Timestamp {
+        waiting.taken.plus(self.lifetime)
+    }
+
+    fn leave(&mut self, digest: &TransactionDigest) {
+        if let Some((_, bytes)) = self.places.remove(digest) {
+            self.bytes = self.bytes.saturating_sub(bytes);
         }
     }
 

@@ -160,7 +160,7 @@ fn each_local_parameter_holds_its_bounds() {
     let (genesis, _) = testkit::genesis(4);
     type Set = fn(&mut Params, u64);
     let least_waiting = ((2 << 20) + (64 << 10)) * 4;
-    let fields: [(&str, u64, u64, Set); 9] = [
+    let fields: [(&str, u64, u64, Set); 10] = [
         ("leader_timeout_ms", 10, 60_000, |p, v| p.leader_timeout = Duration::from_millis(v)),
         ("min_round_interval_ms", 0, 10_000, |p, v| p.min_round_interval = Duration::from_millis(v)),
         ("idle_delay_ms", 0, 1_666, |p, v| p.idle_delay = Duration::from_millis(v)),
@@ -174,6 +174,9 @@ fn each_local_parameter_holds_its_bounds() {
             p.max_pool_transactions = usize::try_from(v).expect("small");
         }),
         ("max_pool_bytes", (512 << 10) + 16, u64::MAX, |p, v| p.max_pool_bytes = v),
+        ("transaction_lifetime_ms", 100, 86_400_000, |p, v| {
+            p.transaction_lifetime = Duration::from_millis(v);
+        }),
     ];
     for (field, minimum, maximum, set) in fields {
         let with = |value| {
@@ -202,7 +205,8 @@ fn every_local_problem_is_listed() {
         max_rounds_ahead: 0,
         max_pool_transactions: 0,
         max_pool_bytes: 0,
+        transaction_lifetime: Duration::ZERO,
     };
-    assert_eq!(wrong.validate(&genesis).expect_err("all wrong").len(), 9);
+    assert_eq!(wrong.validate(&genesis).expect_err("all wrong").len(), 10);
     assert_eq!(Params::default().validate(&genesis), Ok(()));
 }

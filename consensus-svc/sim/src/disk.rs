@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
     AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, DuplicateWindow, Epoch,
-    EquivocationProof, ProtocolParameters, RecoveredLog, Round, Slot, VerifiedBlock, WriteBatch,
+    EquivocationProof, ProtocolParameters, RecoveredLog, Round, Slot, Transaction, TransactionDigest,
+    VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -45,6 +46,25 @@ impl Store {
     /// Own blocks, rising by round.
     pub(crate) fn blocks_of(&self, author: AuthorityIndex) -> impl Iterator<Item = &VerifiedBlock> {
         self.blocks.values().filter(move |block| block.author() == author)
+    }
+
+    /// The transactions of own blocks above the GC round that are in no commit.
+    pub(crate) fn open_transactions(
+        &self,
+        own: AuthorityIndex,
+        parameters: &ProtocolParameters,
+    ) -> Vec<TransactionDigest> {
+        let last_leader =
+            self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
+        let gc_round = last_leader.minus(parameters.gc_depth);
+        // A block above the GC round is in no commit whose leaders are all at or below it.
+        let newest =
+            self.commits.iter().rev().take_while(|(commit, _)| commit.last_leader_round() > gc_round);
+        let committed: BTreeSet<_> = newest.flat_map(|(commit, _)| &commit.blocks).collect();
+        self.blocks_of(own)
+            .filter(|block| block.round() > gc_round && !committed.contains(&block.reference()))
+            .flat_map(|block| block.block().transactions.iter().map(Transaction::digest))
+            .collect()
     }
 
     /// What a restart reads: the same window as the service reads, decoded from bytes.

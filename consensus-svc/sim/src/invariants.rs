@@ -7,6 +7,7 @@ mod duplicates;
 mod durable_before_sent;
 mod each_once;
 mod evidence;
+mod fates;
 mod gc_bound;
 mod hash_chain;
 mod own_slot_once;
@@ -29,6 +30,15 @@ use consensus_core::{
 pub(crate) enum Record<'a> {
     /// A client made a transaction.
     Made { transaction: TransactionDigest },
+    /// A node told its client that it has accepted these.
+    Accepted { node: usize, transactions: &'a [TransactionDigest] },
+    /// A node told its clients that it has given these up.
+    Dropped { node: usize, transactions: &'a [TransactionDigest] },
+    /// A life of a node has ended.
+    Crashed { node: usize },
+    /// A life has begun, and the reader has every commit of the store: these stand in own blocks of the store that are above
+    /// the GC round and in no commit.
+    Recovered { node: usize, transactions: &'a [TransactionDigest] },
     /// An own block was let out for the first time.
     Sent {
         node: usize,
@@ -115,12 +125,15 @@ pub(crate) trait Invariant: fmt::Debug {
 
 /// All of them.
 #[derive(Debug)]
-pub(crate) struct Watch(Vec<Box<dyn Invariant>>);
+pub(crate) struct Watch {
+    all: Vec<Box<dyn Invariant>>,
+    fates: fates::Fates,
+}
 
 impl Watch {
     pub(crate) fn new(genesis: &Arc<Genesis>, params: &Params, max_skew_ms: u64) -> Self {
         let nodes = genesis.committee().size();
-        Self(vec![
+        let all: Vec<Box<dyn Invariant>> = vec![
             Box::new(agreement::Agreement::default()),
             Box::new(hash_chain::HashChain::new(nodes)),
             Box::new(each_once::EachOnce::new(nodes)),
@@ -133,12 +146,20 @@ impl Watch {
             Box::new(bounded_memory::BoundedMemory::new(genesis, params)),
             Box::new(evidence::Evidence::new(genesis)),
             Box::new(progress::Progress),
-        ])
+        ];
+        Self { all, fates: fates::Fates::new(nodes) }
+    }
+
+    /// Accepted transactions that have met no fate yet, over all nodes.
+    pub(crate) fn owed(&self) -> usize {
+        self.fates.open()
     }
 
     /// Shows a record to all; the first that objects.
     pub(crate) fn observe(&mut self, at_ms: u64, record: &Record<'_>) -> Option<Violation> {
-        self.0.iter_mut().find_map(|invariant| {
+        let fates: &mut dyn Invariant = &mut self.fates;
+        let others = self.all.iter_mut().map(|invariant| -> &mut dyn Invariant { &mut **invariant });
+        others.chain([fates]).find_map(|invariant| {
             let detail = invariant.observe(record).err()?;
             Some(Violation { invariant: invariant.name(), kind: invariant.kind(), at_ms, detail })
         })

@@ -38,6 +38,8 @@ pub struct Plan {
     pub signatures: Signatures,
     /// The load; `None` lets the seed choose.
     pub load: Option<Load>,
+    /// How long a transaction may wait, in milliseconds; `None` lets the seed choose.
+    pub transaction_lifetime_ms: Option<u64>,
     /// What happens besides the weather.
     pub script: Vec<Scripted>,
     /// Whether to keep what [`crate::explain`] draws.
@@ -54,6 +56,7 @@ impl Plan {
             duration_ms: 30_000,
             signatures: Signatures::Shared,
             load: None,
+            transaction_lifetime_ms: None,
             script: Vec::new(),
             record: false,
         }

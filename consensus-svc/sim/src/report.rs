@@ -27,6 +27,8 @@ pub struct Report {
     pub transactions: u64,
     /// Those of them that are marked as duplicates.
     pub duplicates: u64,
+    /// Transactions that nodes which had accepted them gave up.
+    pub dropped: u64,
     /// Highest round of any clock.
     pub rounds: u64,
     /// Inputs that machines handled.
@@ -50,6 +52,7 @@ impl Report {
             commits: 0,
             transactions: 0,
             duplicates: 0,
+            dropped: 0,
             rounds: 0,
             inputs: 0,
             chronicle: None,

@@ -1,8 +1,8 @@
-//! Transactions, and what became of them.
+//! Transactions, and how many of them went which way.
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     rc::Rc,
 };
 
@@ -14,7 +14,7 @@ use crate::{downstream::Downstream, plan::Load, rng::Rng};
 /// Batches that may be sent again.
 const RECENT_BATCHES: usize = 60;
 
-/// Submits transactions to honest nodes, and remembers what was accepted and not committed yet.
+/// Submits transactions to honest nodes, and counts what became of them.
 #[derive(Debug)]
 pub(crate) struct Workload {
     pub(crate) load: Load,
@@ -24,15 +24,13 @@ pub(crate) struct Workload {
     made: u64,
     next_ticket: u64,
     pending: BTreeMap<Ticket, Vec<TransactionDigest>>,
-    /// Committed by anybody: a node that accepts one of these late owes nothing.
-    done: BTreeSet<TransactionDigest>,
-    /// Accepted, not committed: by whom, in which of its lives.
-    owed: BTreeMap<TransactionDigest, (usize, u64)>,
     pub(crate) committed: u64,
     /// The last batches, sometimes sent again, mostly to another node (T02).
     recent: VecDeque<Vec<Transaction>>,
     /// Marked as duplicates in the longest chain.
     pub(crate) duplicates: u64,
+    /// Given up by a node that had accepted them.
+    pub(crate) dropped: u64,
 }
 
 impl Workload {
@@ -44,11 +42,10 @@ impl Workload {
             made: 0,
             next_ticket: 0,
             pending: BTreeMap::new(),
-            done: BTreeSet::new(),
-            owed: BTreeMap::new(),
             committed: 0,
             recent: VecDeque::new(),
             duplicates: 0,
+            dropped: 0,
         }
     }
 
@@ -92,33 +89,16 @@ impl Workload {
         Transaction::new(Bytes::from(bytes))
     }
 
-    /// An answer has come to a node in one of its lives.
-    pub(crate) fn answer(&mut self, node: usize, life: u64, ticket: Ticket, outcome: SubmitOutcome) {
-        let Some(digests) = self.pending.remove(&ticket) else { return };
-        if outcome == SubmitOutcome::Accepted {
-            let open = digests.into_iter().filter(|digest| !self.done.contains(digest));
-            self.owed.extend(open.map(|digest| (digest, (node, life))));
-        }
+    /// An answer has come: the transactions that it accepts.
+    pub(crate) fn answer(&mut self, ticket: Ticket, outcome: SubmitOutcome) -> Vec<TransactionDigest> {
+        let digests = self.pending.remove(&ticket).unwrap_or_default();
+        if outcome == SubmitOutcome::Accepted { digests } else { Vec::new() }
     }
 
     /// A commit was handed on for the first time.
     pub(crate) fn commit(&mut self, sub_dag: &CommittedSubDag) {
-        let before = self.committed;
-        for transaction in sub_dag.transactions() {
-            self.committed += 1;
-            self.owed.remove(&transaction.digest());
-            self.done.insert(transaction.digest());
-        }
-        self.duplicates += self.committed - before - sub_dag.unmarked_transactions().count() as u64;
-    }
-
-    /// A crash ends a life: what it had accepted and not made durable may be lost.
-    pub(crate) fn forgive(&mut self, node: usize) {
-        self.owed.retain(|_, (holder, _)| *holder != node);
-    }
-
-    /// How many transactions a node of an unbroken life still owes.
-    pub(crate) fn owed(&self) -> usize {
-        self.owed.len()
+        let all = sub_dag.transactions().count() as u64;
+        self.committed += all;
+        self.duplicates += all - sub_dag.unmarked_transactions().count() as u64;
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use consensus_core::{BlockRef, Genesis, Params, Round, Signer, Ticket, VerifiedBlock};
+use consensus_core::{BlockRef, Genesis, Params, Round, Signer, Ticket, TransactionDigest, VerifiedBlock};
 
 use crate::{
     byzantine::Wire,
@@ -115,6 +115,8 @@ pub(crate) struct World {
     /// Last transactions of the run, one a node, until they are accepted.
     markers: BTreeMap<Ticket, usize>,
     unmarked: BTreeSet<usize>,
+    /// All of them so far, and whose they are: one that is dropped is made again.
+    marked: BTreeMap<TransactionDigest, usize>,
     inputs: u64,
 }
 
@@ -278,7 +280,7 @@ impl World {
         let end_ms = self.now_ms + PROGRESS_WITHIN_MS;
         self.run_until(end_ms, |world| {
             let marked = world.unmarked.is_empty() && world.markers.is_empty();
-            marked && world.workload.owed() == 0 && world.honest().all(|(_, node)| node.is_up())
+            marked && world.watch.owed() == 0 && world.honest().all(|(_, node)| node.is_up())
         });
         let target = self.chain_length;
         self.run_until(end_ms, |world| {
@@ -302,7 +304,7 @@ impl World {
             self.record(&Record::Proof { node: *node, slot: *slot, proof });
         }
         let waited_ms = self.now_ms.saturating_sub(self.healed_ms.unwrap_or_default());
-        let owed = self.workload.owed() + self.unmarked.len() + self.markers.len();
+        let owed = self.watch.owed() + self.unmarked.len() + self.markers.len();
         self.record(&Record::Ended { nodes: &nodes, target, owed, waited_ms });
         Report {
             seed: self.plan.seed,
@@ -316,6 +318,7 @@ impl World {
             commits: self.chain_length as u64,
             transactions: self.workload.committed,
             duplicates: self.workload.duplicates,
+            dropped: self.workload.dropped,
             rounds: self.nodes.iter().map(|node| node.status.round.get()).max().unwrap_or_default(),
             inputs: self.inputs,
             chronicle: self.chronicle,

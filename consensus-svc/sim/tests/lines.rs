@@ -55,15 +55,38 @@ fn t07_garbage_phantoms_and_future_rounds_are_refused_within_bounded_memory() {
     }
 }
 
+/// An authority that hears the others and is not heard.
+fn cut_off(seed: u64, transaction_lifetime_ms: u64) -> Report {
+    let script =
+        vec![at(1_000, Happening::Partition { group: vec![2], one_way: true }), at(7_900, Happening::Mend)];
+    let transaction_lifetime_ms = Some(transaction_lifetime_ms);
+    let plan =
+        Plan { duration_ms: 8_000, script, transaction_lifetime_ms, ..Plan::new(seed, 4, Weather::Calm) };
+    let report = pass(&plan);
+    assert_eq!(report.faults.get(Fault::PartitionOneWay), 1);
+    report
+}
+
 /// Blocks of an authority that is cut off are collected uncommitted; what they held is committed later, once the network
-/// heals: the end demands every transaction that was accepted by a node which did not crash.
+/// heals: the end demands a fate for every transaction, and none was dropped.
 #[test]
 fn t01_what_a_cut_off_authority_proposed_is_committed_after_the_network_heals() {
-    let cut =
-        vec![at(1_000, Happening::Partition { group: vec![2], one_way: true }), at(7_900, Happening::Mend)];
     for seed in 0..4 {
-        let report = scripted(seed, 4, Weather::Calm, cut.clone());
-        assert_eq!(report.faults.get(Fault::PartitionOneWay), 1);
+        assert_eq!(cut_off(seed, 600_000).dropped, 0);
+    }
+}
+
+#[test]
+fn t01_what_a_cut_off_authority_cannot_have_committed_in_time_is_dropped_once() {
+    assert!((0..4).map(|seed| cut_off(seed, 500).dropped).sum::<u64>() > 0);
+}
+
+/// What stood in a durable own block when the node died is answered by its next life.
+#[test]
+fn t01_short_lifetimes_and_crashes_leave_no_transaction_without_a_fate() {
+    for seed in 0..4 {
+        let transaction_lifetime_ms = Some(400);
+        pass(&Plan { duration_ms: 8_000, transaction_lifetime_ms, ..Plan::new(seed, 4, Weather::Crashes) });
     }
 }
 

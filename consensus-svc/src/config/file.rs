@@ -133,6 +133,11 @@ pub struct ProposerSection {
     /// Most counted bytes in the pool. Default 64 MiB, at least one largest transaction, and at least one largest batch:
     /// `submit.max_batch_bytes` and 16 bytes for each of its transactions.
     pub max_pool_bytes: u64,
+    /// How long a transaction may wait for an own block that is committed, in milliseconds. Default 60000, 100 to 86400000; there
+    /// is no value for ever. Past it a transaction that is in no own block, or whose block was collected, is dropped and
+    /// its submitter is told. Too short drops what a slow minute would still have committed; too long keeps what clients have
+    /// sent elsewhere.
+    pub transaction_lifetime_ms: u64,
 }
 
 /// `[submit]`
@@ -184,6 +189,7 @@ impl Default for ProposerSection {
             max_rounds_ahead: params.max_rounds_ahead,
             max_pool_transactions: params.max_pool_transactions,
             max_pool_bytes: params.max_pool_bytes,
+            transaction_lifetime_ms: millis(params.transaction_lifetime),
         }
     }
 }
@@ -201,6 +207,7 @@ impl ProposerSection {
             max_rounds_ahead: self.max_rounds_ahead,
             max_pool_transactions: self.max_pool_transactions,
             max_pool_bytes: self.max_pool_bytes,
+            transaction_lifetime: Duration::from_millis(self.transaction_lifetime_ms),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use consensus_core::{AuthorityIndex, BlockRef, CommittedSubDag, CoreStatus, Round, VerifiedBlock};
+use consensus_core::{
+    AuthorityIndex, BlockRef, CommittedSubDag, CoreStatus, DropReason, Round, TransactionDigest,
+    VerifiedBlock,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -75,6 +78,11 @@ impl<N> Outlets<N> {
     pub(super) fn deliver(&self, sub_dag: CommittedSubDag) {
         self.tracker.committed(&sub_dag);
         self.feed.publish(sub_dag);
+    }
+
+    /// Answers those who wait for transactions that were given up.
+    pub(super) fn dropped(&self, transactions: &[TransactionDigest], reason: DropReason) {
+        self.tracker.dropped(transactions, reason);
     }
 
     pub(super) fn status(&self, status: CoreStatus) {

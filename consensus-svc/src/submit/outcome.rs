@@ -1,8 +1,8 @@
 //! What became of a transaction, as far as this node knows.
 
 use bytes::Bytes;
-use consensus_core::{CommitIndex, StateRoot, TransactionDigest};
-use metanode_proto::consensus::v1::{TransactionOutcome, TransactionState};
+use consensus_core::{CommitIndex, DropReason, StateRoot, TransactionDigest};
+use metanode_proto::consensus::v1::{TransactionDropReason, TransactionOutcome, TransactionState};
 
 /// How far a submitter waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,11 @@ pub enum Fate {
         /// Its place in it.
         position: u32,
     },
+    /// Given up by this authority. A copy that another one holds may still be committed.
+    Dropped {
+        /// Why.
+        reason: DropReason,
+    },
 }
 
 impl Fate {
@@ -72,6 +77,13 @@ impl Fate {
             Self::Accepted => outcome.set_state(TransactionState::Accepted),
             Self::Committed { index, position } => place(TransactionState::Committed, *index, *position),
             Self::Duplicate { index, position } => place(TransactionState::Duplicate, *index, *position),
+            Self::Dropped { reason } => {
+                outcome.set_state(TransactionState::Dropped);
+                outcome.set_drop_reason(match reason {
+                    DropReason::Expired => TransactionDropReason::Expired,
+                    DropReason::NotReproposed => TransactionDropReason::NotReproposed,
+                });
+            }
             Self::Executed { index, position, state_root } => {
                 place(TransactionState::Executed, *index, *position);
                 outcome.state_root = root_bytes(*state_root);

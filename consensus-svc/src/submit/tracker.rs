@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use consensus_core::{CommitIndex, CommittedSubDag, StateRoot, TransactionDigest, is_marked};
+use consensus_core::{CommitIndex, CommittedSubDag, DropReason, StateRoot, TransactionDigest, is_marked};
 use metanode_proto::executor::v1::{Acknowledgement, RejectedTransaction};
 use tokio::sync::oneshot;
 
@@ -159,6 +159,16 @@ impl Tracker {
                 } else {
                     state.answer(place, fate);
                 }
+            }
+        }
+    }
+
+    /// Notes that this authority has given up transactions.
+    pub fn dropped(&self, transactions: &[TransactionDigest], reason: DropReason) {
+        let mut state = self.state();
+        for digest in transactions {
+            for place in state.pending.remove(digest).unwrap_or_default() {
+                state.answer(place, Fate::Dropped { reason });
             }
         }
     }

@@ -13,14 +13,14 @@ use crate::{
     consensus::Consensus,
     crypto::Signer,
     duplicates::DuplicateWindow,
-    effect::{Effect, PeerFault, SubmitOutcome, WriteBatch},
+    effect::{DropReason, Effect, PeerFault, SubmitOutcome, WriteBatch},
     evidence::EquivocationProof,
     genesis::{Genesis, ProtocolParameters},
     input::{BlockSource, Input, Ticket},
     params::Params,
     recovery::{RecoverError, RecoveredLog},
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, CommitDigest, Epoch, Round, Slot, Timestamp},
+    types::{AuthorityIndex, BlockRef, CommitDigest, Epoch, Round, Slot, Timestamp, TransactionDigest},
 };
 
 /// What a node keeps over a crash.
@@ -88,6 +88,8 @@ pub struct TestNode {
     pub delivered: Vec<CommittedSubDag>,
     /// Answers to its submissions.
     pub answers: BTreeMap<Ticket, SubmitOutcome>,
+    /// Transactions that it gave up.
+    pub dropped: Vec<(TransactionDigest, DropReason)>,
     /// Faults that it reported.
     pub faults: Vec<PeerFault>,
     /// Effects of its last input.
@@ -131,6 +133,7 @@ impl TestNetwork {
                 store: TestStore::default(),
                 delivered: Vec::new(),
                 answers: BTreeMap::new(),
+                dropped: Vec::new(),
                 faults: Vec::new(),
                 last_effects: Vec::new(),
             })
@@ -310,6 +313,10 @@ impl TestNetwork {
                 Effect::Deliver(sub_dag) => self.node_mut(own).delivered.push(sub_dag),
                 Effect::Answer { ticket, outcome } => {
                     self.node_mut(own).answers.insert(ticket, outcome);
+                }
+                Effect::Dropped { transactions, reason } => {
+                    let dropped = transactions.into_iter().map(|digest| (digest, reason));
+                    self.node_mut(own).dropped.extend(dropped);
                 }
                 Effect::Report(fault) => self.node_mut(own).faults.push(fault),
             }

@@ -347,3 +347,49 @@ fn f07_an_equivocation_that_was_told_and_is_not_proven_breaks_evidence() {
         "over the share"
     );
 }
+
+fn tx(bytes: &'static [u8]) -> Transaction {
+    Transaction::new(Bytes::from_static(bytes))
+}
+
+#[test]
+fn t01_two_fates_a_fate_without_acceptance_and_a_second_acceptance_break_fates() {
+    let pay = [tx(b"pay").digest()];
+    let accepted = |node| Record::Accepted { node, transactions: &pay };
+    let dropped = |node| Record::Dropped { node, transactions: &pay };
+    let committed = |hand: &mut Hand, node| {
+        let block = hand.block(1, 1, 0, &[], b"pay");
+        let first = hand.commit(None, 0, &[&block]);
+        assert_eq!(hand.see(&Record::Made { transaction: pay[0] }), None);
+        hand.delivered(node, &first)
+    };
+    let broken = Some("fates");
+    let mut hand = hand();
+    assert_eq!(hand.see(&dropped(1)), broken, "nobody was promised anything");
+    assert_eq!(hand.see(&accepted(1)), None);
+    assert_eq!(hand.see(&accepted(1)), broken, "it is held already");
+    assert_eq!(hand.see(&accepted(2)), None, "another node promises for itself");
+    assert_eq!(hand.watch.owed(), 2);
+    assert_eq!(hand.see(&dropped(1)), None);
+    assert_eq!(hand.see(&dropped(1)), broken, "once");
+    assert_eq!(committed(&mut hand, 1), None, "a copy may be committed later");
+    assert_eq!(hand.watch.owed(), 1);
+    let mut hand = self::hand();
+    assert_eq!(hand.see(&accepted(1)), None);
+    assert_eq!(committed(&mut hand, 1), None);
+    assert_eq!(hand.see(&dropped(1)), broken, "committed there beforehand");
+}
+
+#[test]
+fn t01_a_crash_forgives_what_was_not_durable_and_nothing_else() {
+    let (kept, lost) = ([tx(b"kept").digest()], [tx(b"lost").digest()]);
+    let mut hand = hand();
+    for transactions in [&kept, &lost] {
+        assert_eq!(hand.see(&Record::Accepted { node: 0, transactions }), None);
+    }
+    assert_eq!(hand.see(&Record::Crashed { node: 0 }), None);
+    assert_eq!(hand.see(&Record::Recovered { node: 0, transactions: &kept }), None);
+    assert_eq!(hand.watch.owed(), 1);
+    assert_eq!(hand.see(&Record::Dropped { node: 0, transactions: &kept }), None);
+    assert_eq!(hand.see(&Record::Dropped { node: 0, transactions: &lost }), Some("fates"));
+}

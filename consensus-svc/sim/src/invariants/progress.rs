@@ -1,5 +1,5 @@
 //! Progress: once the network heals, within a bounded time every honest node is up, has what any of them had, has committed a
-//! new transaction of each, and everything that was accepted by a node that did not crash since (L01-L07, T01).
+//! new transaction of each, and everything that was accepted has met its fate where it was accepted (L01-L07, T01).
 
 use super::{Invariant, Kind, Record};
 
@@ -29,7 +29,7 @@ impl Invariant for Progress {
         }
         if *owed > 0 {
             return Err(format!(
-                "{owed} accepted transactions are not committed {waited_ms} ms after the network healed"
+                "{owed} accepted transactions have met no fate {waited_ms} ms after the network healed"
             ));
         }
         Ok(())

@@ -1,7 +1,9 @@
 //! A node's driver: inputs in, effects out in strict order, those behind a write held back until it is durable, while inputs
 //! go on being handled.
 
-use consensus_core::{BlockSource, CommittedSubDag, Effect, Input, PeerFault, VerifiedBlock};
+use consensus_core::{
+    BlockSource, CommittedSubDag, Effect, Input, PeerFault, TransactionDigest, VerifiedBlock,
+};
 
 use super::{Event, Payload, World};
 use crate::{
@@ -164,13 +166,16 @@ impl World {
             Effect::Fetch { peer, blocks } => self.ask(place, peer.as_usize(), blocks),
             Effect::Deliver(sub_dag) => self.deliver(place, &sub_dag),
             Effect::Answer { ticket, outcome } => {
-                let life = self.nodes[place].life;
-                self.workload.answer(place, life, ticket, outcome);
+                let accepted = self.workload.answer(ticket, outcome);
+                self.record(&Record::Accepted { node: place, transactions: &accepted });
                 if let Some(node) = self.markers.remove(&ticket)
                     && outcome != consensus_core::SubmitOutcome::Accepted
                 {
                     self.unmarked.insert(node);
                 }
+            }
+            Effect::Dropped { transactions, .. } if self.nodes[place].is_honest() => {
+                self.dropped(place, &transactions);
             }
             Effect::Report(PeerFault::Equivocation { slot, .. }) => {
                 self.fault(Fault::EquivocationSeen, Some(place));
@@ -181,9 +186,16 @@ impl World {
             Effect::Report(PeerFault::WaitingRoomFull { .. }) => {
                 self.fault(Fault::WaitingRoomFull, Some(place));
             }
-            Effect::Report(_) => {}
+            Effect::Dropped { .. } | Effect::Report(_) => {}
         }
         true
+    }
+
+    /// Tells clients that their transactions were given up; one of the last of the run is then sent again.
+    fn dropped(&mut self, place: usize, transactions: &[TransactionDigest]) {
+        self.workload.dropped += transactions.len() as u64;
+        self.unmarked.extend(transactions.iter().filter_map(|digest| self.marked.get(digest)));
+        self.record(&Record::Dropped { node: place, transactions });
     }
 
     fn broadcast(&mut self, place: usize, block: VerifiedBlock) {

@@ -118,7 +118,7 @@ impl World {
         node.timer_ms = None;
         node.fuse = None;
         node.told = Timestamp::default();
-        self.workload.forgive(place);
+        self.record(&Record::Crashed { node: place });
         if self.markers.values().any(|node| *node == place) {
             self.markers.retain(|_, node| *node != place);
             self.unmarked.insert(place);
@@ -232,6 +232,9 @@ impl World {
                 };
                 self.deliver(place, &sub_dag);
             }
+            let node = &self.nodes[place];
+            let open = node.disk.store.open_transactions(node.own, self.genesis.parameters());
+            self.record(&Record::Recovered { node: place, transactions: &open });
         }
         self.release(place);
         self.arm(place);
@@ -279,6 +282,7 @@ impl World {
             let (ticket, transactions) = self.workload.fresh();
             for digest in transactions.iter().map(Transaction::digest) {
                 self.record(&Record::Made { transaction: digest });
+                self.marked.insert(digest, node);
             }
             self.markers.insert(ticket, node);
             self.feed(node, Input::Transactions { ticket, transactions });

@@ -33,7 +33,8 @@ impl World {
         let stakes = draw_stakes(nodes, &mut rng);
         let (genesis, signers) = testkit::genesis_with(&stakes, draw_parameters(nodes, &mut rng));
         let genesis = Arc::new(genesis);
-        let params = draw_params(nodes, &mut rng);
+        let mut params = draw_params(nodes, &mut rng);
+        params.transaction_lifetime = draw_lifetime(plan);
         let liars = forecast.habits.map(|_| draw_liars(&genesis, &mut rng)).unwrap_or_default();
         // Small blocks carry little: what is accepted must fit, or the end would wait for a backlog.
         let small = genesis.parameters().max_block_transactions < 1_000;
@@ -81,6 +82,7 @@ impl World {
             healed_ms: None,
             markers: Default::default(),
             unmarked: BTreeSet::new(),
+            marked: Default::default(),
             inputs: 0,
         };
         if plan.record {
@@ -156,6 +158,12 @@ fn draw_params(nodes: usize, rng: &mut Rng) -> Params {
         idle_delay: Duration::from_millis(rng.between(0, 1_000)),
         ..Params::default()
     }
+}
+
+/// Often far beyond the run; sometimes so short that a partition or a crowd drops transactions.
+fn draw_lifetime(plan: &Plan) -> Duration {
+    let drawn = [60_000, 60_000, 2_000, 400][Rng::new(plan.seed, "lifetime").place(4)];
+    Duration::from_millis(plan.transaction_lifetime_ms.unwrap_or(drawn))
 }
 
 /// Liars of at most f stake, as many as fit.

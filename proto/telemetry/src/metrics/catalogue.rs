@@ -3,7 +3,7 @@
 use super::{
     Kind, Metric,
     instrument::{Counter, Gauge, Histogram, Instrument, LabelledCounter},
-    labels::{BlockRejection, Label, TransactionRefusal},
+    labels::{BlockRejection, Label, TransactionDrop, TransactionRefusal},
 };
 use opentelemetry::metrics::Meter;
 
@@ -90,6 +90,9 @@ catalogue! {
         transactions_refused: LabelledCounter<TransactionRefusal> = Kind::Counter,
             "metanode.consensus.transactions.refused", "{transaction}",
             "Transactions not taken into the pool, by reason.", by TransactionRefusal;
+        transactions_dropped: LabelledCounter<TransactionDrop> = Kind::Counter,
+            "metanode.consensus.transactions.dropped", "{transaction}",
+            "Accepted transactions that this authority gave up, by reason.", by TransactionDrop;
         transactions_committed: Counter = Kind::Counter, "metanode.consensus.transactions.committed",
             "{transaction}", "Transactions in durable commits, of all authorities, duplicates included.";
         pool_transactions: Gauge = Kind::Gauge, "metanode.consensus.pool.transactions", "{transaction}",

@@ -87,3 +87,13 @@ label! {
         Draining = "draining",
     }
 }
+
+label! {
+    /// Why an accepted transaction is given up.
+    TransactionDrop {
+        /// Its lifetime ended while it waited to be proposed.
+        Expired = "expired",
+        /// Its block was collected uncommitted, after its lifetime had ended.
+        NotReproposed = "not_reproposed",
+    }
+}

@@ -215,6 +215,12 @@ impl<D: Durability, N: Network> Driver<D, N> {
                 self.metrics.fetch();
                 self.outlets.network().fetch(peer, blocks);
             }
+            Effect::Forked(fork) => tracing::error!(
+                index = as_i64(fork.index.get()),
+                own = %fork.own,
+                certified = %fork.certified,
+                "a quorum holds another commit than this node: stopped as a fork"
+            ),
             Effect::Broadcast(block) => self.outlets.network().broadcast(block),
             Effect::SendWake { round } => self.outlets.network().wake(round),
             // The queue keeps these two to itself.

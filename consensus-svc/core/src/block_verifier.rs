@@ -187,6 +187,10 @@ impl BlockVerifier {
         }
     }
 
+    pub(crate) fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
     fn committee(&self) -> &Committee {
         self.genesis.committee()
     }

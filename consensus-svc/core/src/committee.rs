@@ -127,7 +127,7 @@ impl Committee {
     }
 
     /// All indexes, rising.
-    pub fn indexes(&self) -> impl DoubleEndedIterator<Item = AuthorityIndex> + use<> {
+    pub fn indexes(&self) -> impl DoubleEndedIterator<Item = AuthorityIndex> + Clone + use<> {
         // A committee holds at most 1000 authorities, so no index is cut off.
         (0..u16::try_from(self.authorities.len()).unwrap_or(u16::MAX)).map(AuthorityIndex::new)
     }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     block::{Block, VerifiedBlock},
+    certification::Certification,
     commit::CommittedSubDag,
     crypto::Signer,
     dag::Dag,
@@ -36,6 +37,7 @@ pub struct Consensus {
     waiting: WaitingRoom,
     clock: ThresholdClock,
     ordering: Ordering,
+    certification: Certification,
     proposer: Proposer,
     pool: Pool,
     /// Whether blocks were accepted since the commit rule last ran.
@@ -78,6 +80,8 @@ impl Consensus {
         recovery::check_own_last(&dag, log.own_last.as_ref())?;
         let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
         let authorities = committee.size();
+        let certification =
+            Certification::recover(genesis.clone(), own, &log.commits, log.certified, &dag, &own_last);
 
         let mut machine = Self {
             own,
@@ -86,6 +90,7 @@ impl Consensus {
             waiting: WaitingRoom::new(own, authorities, &params),
             clock: ThresholdClock::new(&dag, now),
             ordering,
+            certification,
             proposer: Proposer::new(&params, own_last, authorities),
             pool: Pool::new(&params),
             undecided: true,
@@ -268,6 +273,7 @@ impl Consensus {
                 self.uncommitted_work.insert(reference);
             }
             self.undecided = true;
+            self.certification.observe(&block);
             self.unpersisted.push(block);
             self.clock.observe(&self.dag, reference.round, now);
             ready.extend(self.waiting.resolve(&reference));
@@ -290,16 +296,20 @@ impl Consensus {
     /// Runs the commit rule until it decides nothing more: a closing commit collects blocks, which frees waiting ones,
     /// which may decide further slots.
     fn commit(&mut self, now: Timestamp, outbox: &mut Outbox) {
-        while std::mem::take(&mut self.undecided) {
+        while std::mem::take(&mut self.undecided) && !self.certification.is_forked() {
             let commits = self.ordering.order(&self.dag);
-            self.note_committed(&commits);
-            outbox.commits.extend(commits);
+            self.take_commits(commits, outbox);
             self.collect(now, outbox);
         }
     }
 
-    fn note_committed(&mut self, commits: &[CommittedSubDag]) {
-        for sub_dag in commits {
+    /// Takes formed commits in, unless a quorum holds others: nothing is built on a fork, and nothing of it handed on.
+    fn take_commits(&mut self, commits: Vec<CommittedSubDag>, outbox: &mut Outbox) {
+        self.certification.formed(&commits);
+        if self.certification.is_forked() {
+            return;
+        }
+        for sub_dag in &commits {
             for reference in &sub_dag.commit.blocks {
                 self.uncommitted_work.remove(reference);
             }
@@ -307,6 +317,7 @@ impl Consensus {
                 self.pool.committed(transaction.digest());
             }
         }
+        outbox.commits.extend(commits);
     }
 
     /// Forgets everything at or below the linearizer's GC round.
@@ -356,7 +367,7 @@ impl Consensus {
             timestamp: now.max(self.proposer.last().block().timestamp),
             ancestors: self.proposer.ancestors(round, &self.dag),
             transactions: self.pool.propose(round, max_transactions, max_bytes),
-            commit_votes: Vec::new(),
+            commit_votes: self.certification.take_votes(),
             executed_roots: Vec::new(),
             epoch_vote: None,
         };
@@ -376,7 +387,12 @@ impl Consensus {
         }
     }
 
-    fn release(&mut self, outbox: Outbox) -> Vec<Effect> {
+    fn release(&mut self, mut outbox: Outbox) -> Vec<Effect> {
+        self.unpersisted.certificates.extend(self.certification.take_certificates());
+        if let Some(fork) = self.certification.take_fork() {
+            self.signing.halt();
+            outbox.immediate.push(Effect::Forked(fork));
+        }
         let progress = || Progress {
             epoch: self.genesis.committee().epoch(),
             last_commit: self.ordering.last_commit(),

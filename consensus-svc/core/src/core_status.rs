@@ -13,6 +13,10 @@ pub struct CoreStatus {
     pub last_committed_round: Round,
     /// Index of the last commit formed.
     pub last_commit: CommitIndex,
+    /// Highest index that a quorum has voted for, or that came certified.
+    pub certified_index: CommitIndex,
+    /// Votes held for commits that are not certified.
+    pub votes_held: usize,
     /// Blocks at or below this round are collected.
     pub gc_round: Round,
     /// Blocks in the DAG.
@@ -47,4 +51,6 @@ pub struct CoreStatus {
     /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
     /// elsewhere.
     pub unknown_own_block: Option<BlockRef>,
+    /// Whether a quorum holds another chain of commits than this node.
+    pub forked: bool,
 }

@@ -116,6 +116,11 @@ impl Dag {
         self.rounds.get(&round).into_iter().flat_map(|blocks| blocks.by_author.iter().flatten())
     }
 
+    /// All blocks, by round, then author, then digest.
+    pub fn blocks(&self) -> impl Iterator<Item = &VerifiedBlock> {
+        self.rounds.values().flat_map(|blocks| blocks.by_author.iter().flatten())
+    }
+
     /// Whether blocks of a quorum of authorities are held in a round.
     pub fn has_quorum(&self, round: Round) -> bool {
         self.rounds.get(&round).is_some_and(|blocks| blocks.authors.is_quorum(self.committee()))

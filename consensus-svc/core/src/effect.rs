@@ -2,6 +2,7 @@
 
 use crate::{
     block::VerifiedBlock,
+    certifier::{Certificate, Fork},
     commit::{Commit, CommittedSubDag},
     evidence::Equivocation,
     input::Ticket,
@@ -56,6 +57,9 @@ pub enum Effect {
     },
     /// Note an authority's fault.
     Report(PeerFault),
+    /// Stop: a quorum holds another commit than this node. The machine makes no further block and no further commit; nothing
+    /// is overwritten (D07).
+    Forked(Fork),
 }
 
 /// Why an accepted transaction is given up. Nothing is ever evicted to make room.
@@ -148,6 +152,9 @@ pub struct WriteBatch {
     pub blocks: Vec<VerifiedBlock>,
     /// Commits with their digests, rising; the last one closes its group.
     pub commits: Vec<(Commit, CommitDigest)>,
+    /// Certificates of closing commits of this or earlier batches, rising. Blocks that they name may be in no batch yet: a
+    /// certificate can be shown to others once all of them are held.
+    pub certificates: Vec<Certificate>,
     /// Proofs of equivocation; at most four of an authority in one epoch, over all batches.
     pub evidence: Vec<Equivocation>,
     /// Where the machine stands after this batch.
@@ -157,7 +164,10 @@ pub struct WriteBatch {
 impl WriteBatch {
     /// Whether there is nothing to write.
     pub const fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.commits.is_empty() && self.evidence.is_empty()
+        self.blocks.is_empty()
+            && self.commits.is_empty()
+            && self.certificates.is_empty()
+            && self.evidence.is_empty()
     }
 }
 

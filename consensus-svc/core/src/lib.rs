@@ -21,8 +21,12 @@
 
 pub mod block;
 pub mod block_verifier;
+pub mod catch_up;
+mod certification;
+pub mod certifier;
 pub mod codec;
 pub mod commit;
+mod commit_votes;
 pub mod committee;
 pub mod committer;
 pub mod consensus;
@@ -55,6 +59,9 @@ mod waiting_room;
 
 pub use block::{Block, CommitVote, EpochVote, ExecutedRoot, VerifiedBlock};
 pub use block_verifier::{BlockError, BlockVerifier};
+pub use catch_up::range::{CertifiedRange, ChainPoint, RangeBytes, RangeError, verify_range};
+pub use catch_up::serving::{MAX_RANGE_BYTES, RangeSource, collect_range};
+pub use certifier::{Certificate, Fork};
 pub use commit::{Commit, CommittedSubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use committer::{Committer, DecidedLeader, Decision, Via};

@@ -3,6 +3,7 @@
 
 use crate::{
     block::VerifiedBlock,
+    certifier::Certificate,
     commit::CommittedSubDag,
     effect::{DropReason, Effect, PeerFault, Progress, WriteBatch},
     evidence::EvidenceBook,
@@ -14,18 +15,20 @@ const MAX_UNPERSISTED_BLOCKS: usize = 1000;
 /// ... or when they have this many signed bytes.
 const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 
-/// What no batch has persisted yet: accepted blocks in order of acceptance, and evidence.
+/// What no batch has persisted yet: accepted blocks in order of acceptance, certificates, and evidence.
 #[derive(Debug)]
 pub(crate) struct Unpersisted {
     blocks: Vec<VerifiedBlock>,
     bytes: u64,
+    pub(crate) certificates: Vec<Certificate>,
     pub(crate) evidence: EvidenceBook,
 }
 
 impl Unpersisted {
     /// Nothing waits; `evidence` is what the store holds.
     pub(crate) fn recover(evidence: &[Slot]) -> Self {
-        Self { blocks: Vec::new(), bytes: 0, evidence: EvidenceBook::recover(evidence) }
+        let evidence = EvidenceBook::recover(evidence);
+        Self { blocks: Vec::new(), bytes: 0, certificates: Vec::new(), evidence }
     }
 
     pub(crate) fn push(&mut self, block: VerifiedBlock) {
@@ -92,6 +95,7 @@ impl Outbox {
         effects.push(Effect::Persist(WriteBatch {
             blocks: unpersisted.take(),
             commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
+            certificates: std::mem::take(&mut unpersisted.certificates),
             evidence: unpersisted.evidence.take(),
             progress: progress(),
         }));

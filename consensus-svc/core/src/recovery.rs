@@ -30,6 +30,8 @@ pub struct RecoveredLog {
     pub last_committed_rounds: Vec<Round>,
     /// Slots of this epoch whose proofs of equivocation the store holds.
     pub evidence: Vec<Slot>,
+    /// The highest index with a stored certificate; none if there is none.
+    pub certified: CommitIndex,
     /// The signing guard: highest (epoch, round) that may have been sent.
     pub guard: Option<(Epoch, Round)>,
 }

@@ -135,7 +135,19 @@ impl CommitIndex {
     /// The index after this one.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        self.plus(1)
+    }
+
+    /// The index `count` later; the highest index where that would overflow.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Self {
+        Self(self.0.saturating_add(count))
+    }
+
+    /// The index `count` earlier; none where that would be below it.
+    #[must_use]
+    pub const fn minus(self, count: u64) -> Self {
+        Self(self.0.saturating_sub(count))
     }
 }
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
-    AuthorityIndex, BlockRef, Commit, CommitDigest, CommittedSubDag, DuplicateWindow, Epoch,
-    EquivocationProof, ProtocolParameters, RecoveredLog, Round, Slot, Transaction, TransactionDigest,
-    VerifiedBlock, WriteBatch,
+    AuthorityIndex, BlockRef, Certificate, Commit, CommitDigest, CommitIndex, CommittedSubDag,
+    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RecoveredLog, Round, Slot, Transaction,
+    TransactionDigest, VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -17,6 +17,7 @@ pub(crate) struct Store {
     pub(crate) blocks: BTreeMap<BlockRef, VerifiedBlock>,
     /// From index 1, without a hole.
     pub(crate) commits: Vec<(Commit, CommitDigest)>,
+    pub(crate) certificates: BTreeMap<CommitIndex, Certificate>,
     last_committed_rounds: Vec<Round>,
     pub(crate) evidence: BTreeMap<Slot, EquivocationProof>,
 }
@@ -25,6 +26,7 @@ impl Store {
     pub(crate) fn apply(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
+        self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
     }
@@ -86,7 +88,17 @@ impl Store {
         let duplicates = Some(self.duplicates(parameters));
         let last_committed_rounds = self.last_committed_rounds.clone();
         let evidence = self.evidence.keys().copied().collect();
-        RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, evidence, guard }
+        let certified = self.certificates.keys().next_back().copied().unwrap_or_default();
+        RecoveredLog {
+            commits,
+            blocks,
+            own_last,
+            duplicates,
+            last_committed_rounds,
+            evidence,
+            certified,
+            guard,
+        }
     }
 
     /// What a liar goes on from: no guard, and of its blocks only those whose ancestors it holds, for it also stores what it

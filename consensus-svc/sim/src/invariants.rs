@@ -3,6 +3,7 @@
 
 mod agreement;
 mod bounded_memory;
+mod certification;
 mod duplicates;
 mod durable_before_sent;
 mod each_once;
@@ -145,6 +146,7 @@ impl Watch {
             Box::new(timestamps::Timestamps::new(genesis.clone(), max_skew_ms)),
             Box::new(bounded_memory::BoundedMemory::new(genesis, params)),
             Box::new(evidence::Evidence::new(genesis)),
+            Box::new(certification::Certification::new(genesis.clone())),
             Box::new(progress::Progress),
         ];
         Self { all, fates: fates::Fates::new(nodes) }

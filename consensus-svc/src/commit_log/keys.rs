@@ -5,6 +5,7 @@
 //! | `b\|` epoch round author digest | signed bytes of a block |
 //! | `a\|` epoch author round digest | empty: finds an author's blocks without a walk over everybody's |
 //! | `c\|` index | canonical bytes of a commit |
+//! | `v\|` index | certificate of a closing commit: the refs of the blocks whose votes make a quorum |
 //! | `q\|` epoch author round | a proof of equivocation ([`super::evidence`]) |
 //! | `m\|chain_id` | 32 bytes |
 //! | `m\|progress` | where the machine stands ([`super::progress`]) |
@@ -17,6 +18,8 @@ use consensus_core::{AuthorityIndex, BlockDigest, BlockRef, CommitIndex, Epoch, 
 
 /// Prefix of all commits.
 pub(super) const COMMITS: &[u8] = b"c|";
+/// Prefix of all certificates.
+pub(super) const CERTIFICATES: &[u8] = b"v|";
 /// Prefix of all proofs of equivocation.
 pub(super) const EQUIVOCATIONS: &[u8] = b"q|";
 /// The chain that the store belongs to.
@@ -78,6 +81,17 @@ pub(super) fn parse_by_author(key: &[u8]) -> Option<BlockRef> {
 /// Key of a commit.
 pub(super) fn commit(index: CommitIndex) -> Vec<u8> {
     [COMMITS, &index.get().to_be_bytes()].concat()
+}
+
+/// Key of a certificate.
+pub(super) fn certificate(index: CommitIndex) -> Vec<u8> {
+    [CERTIFICATES, &index.get().to_be_bytes()].concat()
+}
+
+/// Reads the index out of a certificate's key.
+pub(super) fn parse_certificate(key: &[u8]) -> Option<CommitIndex> {
+    let (index, rest) = split_number(key.strip_prefix(CERTIFICATES)?)?;
+    rest.is_empty().then_some(CommitIndex::new(index))
 }
 
 /// Reads the index out of a commit's key.
@@ -146,6 +160,7 @@ mod tests {
             format!("617c000000000000000503040000000000000102{digest}")
         );
         assert_eq!(hex_of(commit(CommitIndex::new(7))), "637c0000000000000007");
+        assert_eq!(hex_of(certificate(CommitIndex::new(7))), "767c0000000000000007");
         assert_eq!(
             hex_of(equivocation(Epoch::new(5), reference.slot())),
             "717c000000000000000503040000000000000102"
@@ -161,6 +176,8 @@ mod tests {
         let key = equivocation(Epoch::new(1), reference.slot());
         assert_eq!(parse_equivocation(&key), Some((Epoch::new(1), reference.slot())));
         assert_eq!(parse_equivocation(&key[..key.len() - 1]), None);
+        let key = certificate(CommitIndex::new(9));
+        assert_eq!((parse_certificate(&key), parse_commit(&key)), (Some(CommitIndex::new(9)), None));
         for key in [&b""[..], b"b|", b"b|123456781234567812", b"c|1234567", b"c|123456789"] {
             assert_eq!((parse_block(key), parse_by_author(key), parse_commit(key)), (None, None, None));
         }

@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, BlockRef, ChainId, Commit, CommitDigest, CommitIndex, CommittedSubDag, Epoch, Progress,
-    Round, VerifiedBlock,
+    AuthorityIndex, BlockRef, Certificate, ChainId, Commit, CommitDigest, CommitIndex, CommittedSubDag,
+    Epoch, Progress, Round, VerifiedBlock,
 };
 use metanode_shell::durable::{Group, Store, StoreOptions, WriteBatch, Writer};
 
@@ -138,6 +138,32 @@ impl CommitLog {
             return Ok(Some(CommitDigest::ZERO));
         }
         Ok(self.commit(index)?.map(|commit| commit.digest()))
+    }
+
+    /// Newest commit with a certificate that was handed to the store; none before the first.
+    ///
+    /// # Errors
+    /// [`LogError::Read`], [`LogError::Damaged`].
+    pub fn last_certified(&self) -> Result<CommitIndex, LogError> {
+        let newest = self.store.last_with_prefix(keys::CERTIFICATES).map_err(Entry::Commits.unreadable())?;
+        newest.map_or(Ok(CommitIndex::NONE), |(key, _)| {
+            keys::parse_certificate(&key)
+                .ok_or_else(|| Entry::Commits.damaged("a certificate's key is malformed"))
+        })
+    }
+
+    /// The certificate of a commit; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`CommitLog::commit`].
+    pub fn certificate(&self, index: CommitIndex) -> Result<Option<Certificate>, LogError> {
+        let entry = Entry::Commit(index);
+        let bytes = self.store.get(&keys::certificate(index)).map_err(entry.unreadable())?;
+        let decode = |bytes| {
+            let certificate = Certificate::decode(Bytes::from(bytes));
+            certificate.map_err(|error| entry.damaged(format!("its certificate: {error}")))
+        };
+        bytes.map(decode).transpose()
     }
 
     /// One commit with its blocks, byte for byte as it was first delivered; `None` if it is not held.

@@ -49,7 +49,17 @@ impl CommitLog {
         let last_committed_rounds = progress.last_committed_rounds;
         let duplicates = Some(duplicates);
         let evidence = self.equivocation_slots(progress.epoch)?;
-        Ok(RecoveredLog { commits, blocks, own_last, duplicates, last_committed_rounds, evidence, guard })
+        let certified = self.last_certified()?;
+        Ok(RecoveredLog {
+            commits,
+            blocks,
+            own_last,
+            duplicates,
+            last_committed_rounds,
+            evidence,
+            certified,
+            guard,
+        })
     }
 
     /// The window of duplicates as it was after the last commit.

@@ -61,6 +61,9 @@ fn store_batch(batch: &consensus_core::WriteBatch) -> WriteBatch {
     for (commit, _) in &batch.commits {
         writes.put(keys::commit(commit.index), commit.canonical_bytes());
     }
+    for certificate in &batch.certificates {
+        writes.put(keys::certificate(certificate.index), certificate.canonical_bytes());
+    }
     for found in &batch.evidence {
         writes.put(keys::equivocation(found.epoch(), found.slot()), evidence::encode(&found.proof()));
     }

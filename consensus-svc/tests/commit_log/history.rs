@@ -76,6 +76,7 @@ impl History {
         WriteBatch {
             blocks: sub_dag.blocks.clone(),
             commits: vec![(sub_dag.commit.clone(), sub_dag.digest)],
+            certificates: Vec::new(),
             evidence: Vec::new(),
             progress: Progress {
                 last_commit: index,

@@ -17,6 +17,8 @@ impl Consensus {
             proposed_round: self.proposer.last().round(),
             last_committed_round: self.ordering.last_leader_round(),
             last_commit: self.ordering.last_commit(),
+            certified_index: self.certification.certified(),
+            votes_held: self.certification.votes_len(),
             gc_round: self.ordering.gc_round(),
             dag_blocks: self.dag.len(),
             waiting_blocks: self.waiting.len(),
@@ -33,6 +35,7 @@ impl Consensus {
             halted: self.signing.is_halted(),
             may_propose: self.signing.is_allowed(),
             unknown_own_block: self.signing.unknown_own_block(),
+            forked: self.certification.is_forked(),
         }
     }
 

@@ -3,12 +3,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     sync::Arc,
     time::Duration,
 };
 
 use crate::{
     block::VerifiedBlock,
+    catch_up::serving::RangeSource,
+    certifier::{Certificate, Fork},
     commit::{Commit, CommittedSubDag},
     consensus::Consensus,
     crypto::Signer,
@@ -20,7 +23,9 @@ use crate::{
     params::Params,
     recovery::{RecoverError, RecoveredLog},
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, CommitDigest, Epoch, Round, Slot, Timestamp, TransactionDigest},
+    types::{
+        AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, Timestamp, TransactionDigest,
+    },
 };
 
 /// What a node keeps over a crash.
@@ -30,6 +35,8 @@ pub struct TestStore {
     pub blocks: BTreeMap<BlockRef, VerifiedBlock>,
     /// Persisted commits, from index 1.
     pub commits: Vec<(Commit, CommitDigest)>,
+    /// Persisted certificates.
+    pub certificates: BTreeMap<CommitIndex, Certificate>,
     /// Highest committed round by authority.
     pub last_committed_rounds: Vec<Round>,
     /// Persisted proofs of equivocation.
@@ -43,6 +50,7 @@ impl TestStore {
     pub fn persist(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
+        self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
     }
@@ -59,8 +67,17 @@ impl TestStore {
             duplicates: Some(self.duplicates(parameters)),
             last_committed_rounds: self.last_committed_rounds.clone(),
             evidence: self.evidence.keys().copied().collect(),
+            certified: self.certificates.keys().next_back().copied().unwrap_or_default(),
             guard: self.guard,
         }
+    }
+
+    /// A commit with its blocks; `None` if it is not held.
+    pub fn sub_dag(&self, index: CommitIndex) -> Option<CommittedSubDag> {
+        let place = usize::try_from(index.get()).ok()?.checked_sub(1)?;
+        let (commit, digest) = self.commits.get(place)?.clone();
+        let blocks = commit.blocks.iter().map(|reference| self.blocks.get(reference).cloned());
+        Some(CommittedSubDag { digest, blocks: blocks.collect::<Option<_>>()?, commit })
     }
 
     fn duplicates(&self, parameters: &ProtocolParameters) -> DuplicateWindow {
@@ -77,6 +94,24 @@ impl TestStore {
     }
 }
 
+impl RangeSource for TestStore {
+    type Error = Infallible;
+
+    fn last_certified(&self) -> Result<CommitIndex, Infallible> {
+        Ok(self.certificates.keys().next_back().copied().unwrap_or_default())
+    }
+
+    fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, Infallible> {
+        Ok(Self::sub_dag(self, index))
+    }
+
+    fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Infallible> {
+        let certificate = self.certificates.get(&index);
+        Ok(certificate
+            .and_then(|found| found.blocks.iter().map(|block| self.blocks.get(block).cloned()).collect()))
+    }
+}
+
 /// One authority of the network.
 #[derive(Debug)]
 pub struct TestNode {
@@ -90,6 +125,8 @@ pub struct TestNode {
     pub answers: BTreeMap<Ticket, SubmitOutcome>,
     /// Transactions that it gave up.
     pub dropped: Vec<(TransactionDigest, DropReason)>,
+    /// The fork that it found.
+    pub fork: Option<Fork>,
     /// Faults that it reported.
     pub faults: Vec<PeerFault>,
     /// Effects of its last input.
@@ -134,6 +171,7 @@ impl TestNetwork {
                 delivered: Vec::new(),
                 answers: BTreeMap::new(),
                 dropped: Vec::new(),
+                fork: None,
                 faults: Vec::new(),
                 last_effects: Vec::new(),
             })
@@ -319,6 +357,7 @@ impl TestNetwork {
                     self.node_mut(own).dropped.extend(dropped);
                 }
                 Effect::Report(fault) => self.node_mut(own).faults.push(fault),
+                Effect::Forked(fork) => self.node_mut(own).fork = Some(fork),
             }
         }
     }

@@ -39,7 +39,10 @@ impl Invariant for BoundedMemory {
         // over its bound by what own blocks hold, which the DAG bounds.
         let rounds = status.round.get().saturating_sub(status.gc_round.get()) + 2;
         let missing_bound = (self.waiting_blocks as u64).saturating_mul(2 * self.nodes);
+        // Of each author one vote an index, 500 indexes below and above the last own commit.
+        let votes_bound = self.nodes.saturating_mul(1_000);
         let bounds = [
+            ("votes", status.votes_held as u64, votes_bound),
             ("blocks in the DAG", status.dag_blocks as u64, rounds.saturating_mul(2 * self.nodes)),
             ("blocks in the waiting room", status.waiting_blocks as u64, self.waiting_blocks as u64),
             ("bytes in the waiting room", status.waiting_bytes, self.waiting_bytes),

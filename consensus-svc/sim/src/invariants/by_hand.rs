@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use consensus_core::{
-    Block, Commit, CommitDigest, CommitIndex, CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis,
-    Params, Round, Signer, Slot, Timestamp, Transaction, VerifiedBlock, testkit,
+    Block, Commit, CommitDigest, CommitIndex, CommitVote, CommittedSubDag, CoreStatus, Epoch,
+    EquivocationProof, Genesis, Params, Round, Signer, Slot, Timestamp, Transaction, VerifiedBlock, testkit,
 };
 
 use super::{Kind, Record, Standing, Watch};
@@ -94,6 +94,43 @@ impl Hand {
     fn delivered(&mut self, node: usize, sub_dag: &CommittedSubDag) -> Option<&'static str> {
         self.see(&Record::Delivered { node, at_ms: 1_000_000, sub_dag, stored: true, again: false })
     }
+}
+
+#[test]
+fn votes_for_what_is_not_handed_on_break_certification() {
+    let voting = |hand: &Hand, author: usize, honest: CommitDigest| {
+        let block = hand.block(5, author, 0, &[], b"").block().clone();
+        let vote = CommitVote { index: CommitIndex::new(1), digest: honest };
+        Block { commit_votes: vec![vote], ..block }.sign(&hand.signers[author])
+    };
+    let liar = |hand: &mut Hand, block: &VerifiedBlock| {
+        let node = block.author().as_usize();
+        hand.see(&Record::Sent { node, honest: false, block, stored: true, guard: None })
+    };
+    let false_digest = CommitDigest::new([1; 32]);
+    let mut hand = hand();
+    let block = hand.block(1, 1, 0, &[], b"");
+    let first = hand.commit(None, 0, &[&block]);
+    let honest = voting(&hand, 0, first.digest);
+    assert_eq!(hand.sent(&honest), None);
+    assert_eq!(hand.delivered(0, &first), None);
+    let lie = voting(&hand, 1, false_digest);
+    assert_eq!(liar(&mut hand, &lie), None, "a lie that no quorum tells");
+    let wrong = voting(&hand, 2, false_digest);
+    assert_eq!(hand.sent(&wrong), Some("certification"));
+
+    let mut hand = self::hand();
+    assert_eq!(hand.sent(&wrong), None, "nobody has handed anything on");
+    assert_eq!(hand.delivered(0, &first), Some("certification"));
+
+    let mut hand = self::hand();
+    for author in 0..2 {
+        let lie = voting(&hand, author, false_digest);
+        assert_eq!(liar(&mut hand, &lie), None);
+    }
+    assert_eq!(hand.delivered(3, &first), None);
+    let lie = voting(&hand, 2, false_digest);
+    assert_eq!(liar(&mut hand, &lie), Some("certification"), "a quorum of lies");
 }
 
 #[test]

@@ -186,6 +186,11 @@ impl World {
             Effect::Report(PeerFault::WaitingRoomFull { .. }) => {
                 self.fault(Fault::WaitingRoomFull, Some(place));
             }
+            Effect::Forked(fork) => {
+                if self.nodes[place].is_honest() {
+                    self.violate("agreement", format!("node {place} finds a fork: {fork:?}"));
+                }
+            }
             Effect::Dropped { .. } | Effect::Report(_) => {}
         }
         true

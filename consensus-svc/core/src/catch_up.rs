@@ -1,0 +1,4 @@
+//! Catch-up by certified commits.
+
+pub mod range;
+pub mod serving;

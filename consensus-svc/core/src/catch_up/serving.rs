@@ -1,0 +1,70 @@
+//! The other side of catch-up: which range is given to a peer that asks.
+
+use crate::{block::VerifiedBlock, catch_up::range::RangeBytes, commit::CommittedSubDag, types::CommitIndex};
+
+/// Most signed bytes in a range, whatever one group holds. A group above it is not served.
+pub const MAX_RANGE_BYTES: u64 = 64 << 20;
+
+/// A store that ranges are read from.
+pub trait RangeSource {
+    /// Why it cannot be read.
+    type Error;
+
+    /// Highest commit with a certificate; none if there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn last_certified(&self) -> Result<CommitIndex, Self::Error>;
+
+    /// A commit with its blocks; `None` if it is not held.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, Self::Error>;
+
+    /// The blocks that certify a commit; `None` without a certificate, or if one of its blocks is not held.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Self::Error>;
+}
+
+/// The longest range from `first` on that ends at a certified commit and has at most `limit_bytes` of blocks, or the
+/// shortest one if that has more; `None` if there is none, or not within [`MAX_RANGE_BYTES`].
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn collect_range<S: RangeSource>(
+    source: &S,
+    first: CommitIndex,
+    limit_bytes: u64,
+) -> Result<Option<RangeBytes>, S::Error> {
+    let last = source.last_certified()?;
+    let mut range = RangeBytes::default();
+    let mut size_bytes = 0u64;
+    let mut end = None;
+    let mut index = first;
+    while index <= last && index != CommitIndex::NONE {
+        let Some(sub_dag) = source.sub_dag(index)? else { break };
+        let commit_bytes = sub_dag.blocks.iter().map(|block| block.signed_bytes().len() as u64);
+        size_bytes = commit_bytes.fold(size_bytes, u64::saturating_add);
+        let limit = if end.is_some() { limit_bytes } else { MAX_RANGE_BYTES };
+        if size_bytes > limit {
+            break;
+        }
+        range.commits.push(sub_dag.commit.canonical_bytes().into());
+        range.blocks.extend(sub_dag.blocks.iter().map(|block| block.signed_bytes().clone()));
+        if sub_dag.commit.closing
+            && let Some(certifiers) = source.certifiers(index)?
+        {
+            range.certifiers = certifiers.iter().map(|block| block.signed_bytes().clone()).collect();
+            end = Some((range.commits.len(), range.blocks.len()));
+        }
+        index = index.next();
+    }
+    Ok(end.map(|(commits, blocks)| {
+        range.commits.truncate(commits);
+        range.blocks.truncate(blocks);
+        range
+    }))
+}

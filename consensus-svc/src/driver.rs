@@ -20,9 +20,11 @@ pub use clock::Clock;
 pub use effects::{DriverError, Durability, EffectQueue, LogAndGuard};
 pub use outlets::{Network, Outlets};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use consensus_core::{AuthorityIndex, Consensus, Effect, Input, PeerFault, SubmitOutcome, Ticket};
+use consensus_core::{
+    AuthorityIndex, Consensus, Effect, FetchEnd, FetchId, Input, PeerFault, SubmitOutcome, Ticket,
+};
 use metanode_telemetry::names::as_i64;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -57,6 +59,8 @@ pub struct Driver<D: Durability, N> {
     /// Submissions in the machine or in the queue; bounded by the queue's own bound.
     answers: BTreeMap<Ticket, oneshot::Sender<SubmitOutcome>>,
     next_ticket: u64,
+    /// Questions for blocks that could not be put; as many as the machine has under way at most.
+    unasked: VecDeque<FetchId>,
     halted: bool,
     /// Whether it was told that the machine may propose.
     told_proposing: bool,
@@ -86,6 +90,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
     ) -> Result<Self, DriverError> {
         let queue = EffectQueue::new(durability);
         let (answers, next_ticket, halted, told_proposing) = (BTreeMap::new(), 0, false, false);
+        let unasked = VecDeque::new();
         let faults = FaultLog::default();
         let mut driver = Self {
             core,
@@ -97,6 +102,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             faults,
             answers,
             next_ticket,
+            unasked,
             halted,
             told_proposing,
         };
@@ -127,6 +133,9 @@ impl<D: Durability, N: Network> Driver<D, N> {
 
     async fn next_step(&mut self, shutdown: &CancellationToken) -> Result<Step, DriverError> {
         let room = self.queue.has_room();
+        if room && let Some(fetch) = self.unasked.pop_front() {
+            return Ok(Step::Input(Input::FetchEnded { fetch, end: FetchEnd::Failed }));
+        }
         let deadline = self.core.next_deadline().map(|at| self.clock.instant(at));
         let Inputs { peers, submissions, halt } = &mut self.inputs;
         Ok(tokio::select! {
@@ -145,6 +154,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         let input = match event {
             PeerEvent::Blocks { from, source, blocks } => Input::Blocks { from, source, blocks },
             PeerEvent::OwnLastBlock { from, block } => Input::OwnLastBlock { from, block },
+            PeerEvent::FetchEnded { fetch, end } => Input::FetchEnded { fetch, end },
             PeerEvent::Wake { from, round } => Input::Wake { from, round },
             PeerEvent::Invalid { from, label } => {
                 self.metrics.invalid(label);
@@ -211,9 +221,11 @@ impl<D: Durability, N: Network> Driver<D, N> {
                     self.tell_fault(authority, label, Some(&fault));
                 }
             }
-            Effect::Fetch { peer, blocks } => {
-                self.metrics.fetch();
-                self.outlets.network().fetch(peer, blocks);
+            Effect::Fetch(fetch) => {
+                let id = fetch.id;
+                if !self.outlets.network().fetch(fetch) {
+                    self.unasked.push_back(id);
+                }
             }
             Effect::Forked(fork) => tracing::error!(
                 index = as_i64(fork.index.get()),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use consensus_core::{
-    AuthorityIndex, CommittedSubDag, CoreStatus, DropReason, PeerFault, Timestamp, WriteBatch,
+    AuthorityIndex, CommittedSubDag, CoreStatus, DropReason, FetchStatus, PeerFault, Timestamp, WriteBatch,
 };
 use metanode_shell::durable::Group;
 use metanode_telemetry::metrics::{
     ConsensusMetrics,
-    labels::{BlockRejection, Label, TransactionDrop},
+    labels::{BlockRejection, FetchResult, Label, TransactionDrop},
 };
 
 /// Turns what the driver sees into metrics; keeps the last totals, since the machine counts from its own start.
@@ -18,12 +18,14 @@ pub struct CoreMetrics {
     leader_timeouts: u64,
     skipped_leaders: u64,
     equivocations: u64,
+    fetches: FetchStatus,
 }
 
 impl CoreMetrics {
     /// Counts from zero.
-    pub const fn new(metrics: Arc<ConsensusMetrics>) -> Self {
-        Self { metrics, leader_timeouts: 0, skipped_leaders: 0, equivocations: 0 }
+    pub fn new(metrics: Arc<ConsensusMetrics>) -> Self {
+        let fetches = FetchStatus::default();
+        Self { metrics, leader_timeouts: 0, skipped_leaders: 0, equivocations: 0, fetches }
     }
 
     /// After an input.
@@ -37,6 +39,16 @@ impl CoreMetrics {
         m.leader_timeouts.add(grown(&mut self.leader_timeouts, status.leader_timeouts_total));
         m.leaders_skipped.add(grown(&mut self.skipped_leaders, status.skipped_leaders_total));
         m.equivocations.add(grown(&mut self.equivocations, status.equivocations_total));
+        let (last, now) = (std::mem::replace(&mut self.fetches, status.fetches), status.fetches);
+        m.fetch_requests.add(now.asked_total.saturating_sub(last.asked_total));
+        for (end, last, now) in [
+            (FetchResult::Useful, last.useful_total, now.useful_total),
+            (FetchResult::Empty, last.empty_total, now.empty_total),
+            (FetchResult::Failed, last.failed_total, now.failed_total),
+            (FetchResult::Overdue, last.overdue_total, now.overdue_total),
+        ] {
+            m.fetch_answers.add(now.saturating_sub(last), end);
+        }
     }
 
     /// A batch goes to the log: it holds every accepted block once.
@@ -64,10 +76,6 @@ impl CoreMetrics {
         self.metrics.transactions_dropped.add(count as u64, label);
     }
 
-    pub(crate) fn fetch(&self) {
-        self.metrics.fetch_requests.increment();
-    }
-
     /// A peer sent what is not valid; `label` is that of the verifier or of the peer network.
     pub(crate) fn invalid(&self, label: &str) {
         let reason = BlockRejection::from_text(label).unwrap_or(BlockRejection::Invalid);
@@ -80,6 +88,7 @@ impl CoreMetrics {
             PeerFault::Equivocation { .. } | PeerFault::UnknownOwnBlock { .. } => return,
             PeerFault::TooFarAhead { .. } => BlockRejection::TooFarAhead,
             PeerFault::WaitingRoomFull { .. } => BlockRejection::WaitingRoomFull,
+            PeerFault::AncestorNotFound { .. } => BlockRejection::AncestorNotFound,
         };
         self.metrics.blocks_rejected.increment(reason);
     }

@@ -127,12 +127,12 @@ impl Consensus {
             // A hint may come a moment before the quorum that lets this node into the same round.
             Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round().next())),
             Input::OwnLastBlock { from, block } => self.hear_own_last(from, block.as_ref(), &mut outbox),
+            Input::FetchEnded { fetch, end } => self.waiting.fetch_ended(now, fetch, end),
             Input::Tick => {}
             Input::Halt => self.signing.halt(),
         }
         self.advance(now, &mut outbox);
-        let fetches = self.waiting.due_fetches(now);
-        outbox.immediate.extend(fetches.into_iter().map(|(peer, blocks)| Effect::Fetch { peer, blocks }));
+        outbox.fetch(self.waiting.due_fetches(now, &self.dag));
         self.release(outbox)
     }
 
@@ -243,7 +243,7 @@ impl Consensus {
             block.ancestors().iter().filter(|ancestor| !self.dag.is_present(ancestor)).copied().collect();
         if missing.is_empty() {
             self.accept(now, block);
-        } else if let Some(dropped) = self.waiting.add(now, from, block, missing) {
+        } else if let Some(dropped) = self.waiting.add(now, from, source, block, missing) {
             outbox.report(PeerFault::WaitingRoomFull { from, block: dropped });
         }
     }

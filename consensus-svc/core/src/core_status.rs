@@ -1,6 +1,9 @@
 //! What the machine shows of itself.
 
-use crate::types::{BlockRef, CommitIndex, Round};
+use crate::{
+    fetch::FetchStatus,
+    types::{BlockRef, CommitIndex, Round},
+};
 
 /// What the machine shows of itself. Observed only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct CoreStatus {
     pub waiting_bytes: u64,
     /// Ancestors that waiting blocks miss.
     pub missing_blocks: usize,
+    /// How the questions for them go.
+    pub fetches: FetchStatus,
     /// Transactions in the pool, proposed ones included.
     pub pooled_transactions: usize,
     /// Their counted bytes.

@@ -5,6 +5,7 @@ use crate::{
     certifier::{Certificate, Fork},
     commit::{Commit, CommittedSubDag},
     evidence::Equivocation,
+    fetch::Fetch,
     input::Ticket,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, TransactionDigest},
 };
@@ -30,13 +31,9 @@ pub enum Effect {
         /// The round that peers are asked to propose in.
         round: Round,
     },
-    /// Ask a peer for blocks by name.
-    Fetch {
-        /// Whom to ask.
-        peer: AuthorityIndex,
-        /// What to ask for; at most 1000.
-        blocks: Vec<BlockRef>,
-    },
+    /// Ask a peer for blocks by name. Each is answered by one [`Input::FetchEnded`](crate::Input::FetchEnded), also where it
+    /// could not be asked.
+    Fetch(Fetch),
     /// Hand a durable commit to its readers.
     Deliver(CommittedSubDag),
     /// Answer a submission.
@@ -134,6 +131,14 @@ pub enum PeerFault {
         from: AuthorityIndex,
         /// The dropped block.
         block: BlockRef,
+    },
+    /// A block was dropped, with all that waited for it: enough peers were asked for one of its ancestors in vain, and the
+    /// authors of those blocks may all be faulty. It is fetched again when another names it.
+    AncestorNotFound {
+        /// The lowest block that was dropped.
+        block: BlockRef,
+        /// The ancestor.
+        ancestor: BlockRef,
     },
     /// An own block that this node does not hold: its store is older than what was signed, or somebody else signs with its
     /// key. The machine has stopped proposing, for any further block might be a second one for its slot.

@@ -2,6 +2,7 @@
 
 use crate::{
     block::VerifiedBlock,
+    fetch::{FetchEnd, FetchId},
     transaction::Transaction,
     types::{AuthorityIndex, Round},
 };
@@ -52,6 +53,14 @@ pub enum Input {
         from: AuthorityIndex,
         /// The block; `None` if it knows none.
         block: Option<VerifiedBlock>,
+    },
+    /// A question for blocks has ended. It comes after the blocks; an end that never comes, comes late or comes twice does no
+    /// harm beyond a wait.
+    FetchEnded {
+        /// The question.
+        fetch: FetchId,
+        /// How.
+        end: FetchEnd,
     },
     /// A deadline may have passed.
     Tick,

@@ -8,6 +8,7 @@ use crate::{
     effect::{DropReason, Effect, PeerFault, Progress, WriteBatch},
     evidence::EvidenceBook,
     types::{BlockRef, Slot, TransactionDigest},
+    waiting_room::DueFetches,
 };
 
 /// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
@@ -72,6 +73,13 @@ impl Outbox {
 
     pub(crate) fn report(&mut self, fault: PeerFault) {
         self.immediate.push(Effect::Report(fault));
+    }
+
+    pub(crate) fn fetch(&mut self, due: DueFetches) {
+        for (ancestor, block) in due.given_up {
+            self.report(PeerFault::AncestorNotFound { block, ancestor });
+        }
+        self.immediate.extend(due.fetches.into_iter().map(Effect::Fetch));
     }
 
     /// All effects in order. Blocks and commits that must be durable go in one batch with `progress`, ahead of what waits

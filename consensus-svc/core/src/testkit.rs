@@ -5,10 +5,11 @@ pub mod fuzzing;
 pub mod network;
 
 use crate::{
+    block::Block,
     committee::{Authority, Committee},
     crypto::Signer,
     genesis::{Genesis, ProtocolParameters},
-    types::{Epoch, Stake, Timestamp},
+    types::{AuthorityIndex, Epoch, Round, Stake, Timestamp},
 };
 
 /// Timestamp of [`genesis`]: 2026-01-01 00:00:00 UTC.
@@ -61,4 +62,20 @@ pub fn genesis_with(stakes: &[u64], parameters: ProtocolParameters) -> (Genesis,
 /// A genesis of `count` equal authorities under default parameters, and its signers in order.
 pub fn genesis(count: u16) -> (Genesis, Vec<Signer>) {
     genesis_with(&vec![1; usize::from(count)], ProtocolParameters::default())
+}
+
+/// An unsigned block without ancestors and content, for tests that fill in what they need.
+pub fn empty_block(genesis: &Genesis, author: u16, round: u64) -> Block {
+    Block {
+        chain_id: genesis.chain_id(),
+        epoch: genesis.committee().epoch(),
+        round: Round::new(round),
+        author: AuthorityIndex::new(author),
+        timestamp: genesis.timestamp(),
+        ancestors: Vec::new(),
+        transactions: Vec::new(),
+        commit_votes: Vec::new(),
+        executed_roots: Vec::new(),
+        epoch_vote: None,
+    }
 }

@@ -2,13 +2,20 @@
 //!
 //! Bounded by author: each has an equal share of blocks and bytes. When a share is full, the author's highest block gives
 //! way to a lower one, since lower ones free others; what is dropped is asked for when another block names it.
+//!
+//! An ancestor that nobody serves is given up, and with it all that waits for it, unless blocks of the validity threshold
+//! of stake do: one of their authors is then honest and has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     block::VerifiedBlock,
+    committee::{Committee, Tally},
+    dag::Dag,
     explain::MissingBlock,
+    fetch::{Fetch, FetchEnd, FetchId, FetchStatus},
     fetch_schedule::FetchSchedule,
+    input::BlockSource,
     params::Params,
     types::{AuthorityIndex, BlockDigest, BlockRef, Round, Slot, Timestamp},
 };
@@ -43,6 +50,15 @@ impl Share {
     const fn fits(self, limit: Self) -> bool {
         self.blocks <= limit.blocks && self.bytes <= limit.bytes
     }
+}
+
+/// What is to be done about missing ancestors.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct DueFetches {
+    /// Questions to put.
+    pub(crate) fetches: Vec<Fetch>,
+    /// Ancestors that were given up, each with the lowest block that was dropped for it.
+    pub(crate) given_up: Vec<(BlockRef, BlockRef)>,
 }
 
 /// The waiting room.
@@ -108,6 +124,7 @@ impl WaitingRoom {
         &mut self,
         now: Timestamp,
         from: AuthorityIndex,
+        source: BlockSource,
         block: VerifiedBlock,
         missing: BTreeSet<BlockRef>,
     ) -> Option<BlockRef> {
@@ -129,7 +146,9 @@ impl WaitingRoom {
         for ancestor in &missing {
             self.missing.entry(*ancestor).or_default().insert(reference);
             if !self.waiting.contains_key(ancestor) {
-                self.fetches.want(now, *ancestor, from);
+                // What a fetched block names was sent long ago, if it was sent here at all.
+                let at_once = source == BlockSource::Fetched;
+                self.fetches.want(now, *ancestor, reference.author, from, at_once);
             }
         }
         self.set_share(reference.author, self.share(reference.author).with(&block));
@@ -175,9 +194,27 @@ impl WaitingRoom {
         told.take(limit).collect()
     }
 
-    /// The questions that are due: whom to ask for what.
-    pub(crate) fn due_fetches(&mut self, now: Timestamp) -> Vec<(AuthorityIndex, Vec<BlockRef>)> {
-        self.fetches.due(now)
+    /// A question has ended.
+    pub(crate) fn fetch_ended(&mut self, now: Timestamp, fetch: FetchId, end: FetchEnd) {
+        self.fetches.ended(now, fetch, end);
+    }
+
+    /// The questions that are due, and what was asked for long enough.
+    pub(crate) fn due_fetches(&mut self, now: Timestamp, dag: &Dag) -> DueFetches {
+        self.fetches.expire(now);
+        let given_up = self.give_up(now, dag.committee());
+        let mut fetches = self.fetches.due(now);
+        if !fetches.is_empty() {
+            let held = self.held(dag);
+            for fetch in &mut fetches {
+                fetch.held.clone_from(&held);
+            }
+        }
+        DueFetches { fetches, given_up }
+    }
+
+    pub(crate) fn fetch_status(&self) -> FetchStatus {
+        self.fetches.status()
     }
 
     /// When the next question is due.
@@ -188,9 +225,59 @@ impl WaitingRoom {
     /// Drops a block; if others wait for it, it is asked for again.
     fn evict(&mut self, now: Timestamp, reference: &BlockRef) {
         self.remove(reference);
-        if self.missing.contains_key(reference) {
-            self.fetches.want(now, *reference, reference.author);
+        for child in self.missing.get(reference).into_iter().flatten() {
+            self.fetches.want(now, *reference, child.author, reference.author, false);
         }
+    }
+
+    /// Drops what waits for ancestors that nobody serves, where no honest authority vouches for them.
+    fn give_up(&mut self, now: Timestamp, committee: &Committee) -> Vec<(BlockRef, BlockRef)> {
+        let mut given_up = Vec::new();
+        for ancestor in self.fetches.take_exhausted() {
+            let (waiting, stake) = self.waiting_for(&ancestor, committee);
+            if stake.stake() >= committee.validity_threshold() {
+                self.fetches.retry(now, ancestor);
+                continue;
+            }
+            // Highest first, so that what is dropped is not asked for by what is dropped next.
+            for block in waiting.iter().rev() {
+                self.remove(block);
+            }
+            // Others may be gone with one before.
+            if let Some(lowest) = waiting.first() {
+                self.fetches.gave_up();
+                given_up.push((ancestor, *lowest));
+            }
+        }
+        given_up
+    }
+
+    /// All that waits for an ancestor, directly or not, and the stake of the authors.
+    fn waiting_for(&self, ancestor: &BlockRef, committee: &Committee) -> (BTreeSet<BlockRef>, Tally) {
+        let (mut waiting, mut authors) = (BTreeSet::new(), Tally::new(committee));
+        let mut open = vec![*ancestor];
+        while let Some(reference) = open.pop() {
+            for child in self.missing.get(&reference).into_iter().flatten() {
+                if waiting.insert(*child) {
+                    authors.add(committee, child.author);
+                    open.push(*child);
+                }
+            }
+        }
+        (waiting, authors)
+    }
+
+    /// By authority, up to where no ancestors are needed. Of an author none of whose blocks is missing everything up to its
+    /// highest waiting block is here, for each block names the one before; else what is accepted counts.
+    fn held(&self, dag: &Dag) -> Vec<Round> {
+        let mut held: Vec<_> =
+            dag.accepted_rounds().iter().map(|round| *round.max(&dag.gc_round())).collect();
+        for reference in self.waiting.keys().filter(|reference| !self.fetches.wants_of(reference.author)) {
+            if let Some(held) = held.get_mut(reference.author.as_usize()) {
+                *held = reference.round.max(*held);
+            }
+        }
+        held
     }
 
     fn remove(&mut self, reference: &BlockRef) -> Option<VerifiedBlock> {
@@ -201,6 +288,8 @@ impl WaitingRoom {
                 if children.is_empty() {
                     self.missing.remove(ancestor);
                     self.fetches.forget(ancestor);
+                } else if children.iter().all(|child| child.author != reference.author) {
+                    self.fetches.unname(ancestor, reference.author);
                 }
             }
         }

@@ -60,8 +60,10 @@ pub(crate) struct Dispatch {
 pub(crate) enum Service {
     /// As an honest node would.
     Honest,
-    /// Not at all.
+    /// By a refusal.
     Refused,
+    /// Not at all.
+    Silent,
     /// By other blocks.
     False(Vec<VerifiedBlock>),
 }

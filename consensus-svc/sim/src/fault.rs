@@ -71,11 +71,21 @@ pub enum Fault {
     FetchLied,
     /// The machine saw a second block of a slot and reported it.
     EquivocationSeen,
+    /// An answer carried ancestors of what was asked for.
+    AncestorsAppended,
+    /// A machine got none of the blocks that it had asked a peer for.
+    FetchEmpty,
+    /// A peer did not answer a machine in time.
+    FetchOverdue,
+    /// A machine asked a second peer while the question to the first was overdue.
+    FetchHedged,
+    /// A machine gave up an ancestor, and dropped what waited for it.
+    AncestorGivenUp,
 }
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 39] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -110,6 +120,11 @@ impl Fault {
         Self::FetchRefused,
         Self::FetchLied,
         Self::EquivocationSeen,
+        Self::AncestorsAppended,
+        Self::FetchEmpty,
+        Self::FetchOverdue,
+        Self::FetchHedged,
+        Self::AncestorGivenUp,
     ];
 
     /// A short name.
@@ -149,6 +164,11 @@ impl Fault {
             Self::FetchRefused => "fetch-refused",
             Self::FetchLied => "fetch-lied",
             Self::EquivocationSeen => "equivocation-seen",
+            Self::AncestorsAppended => "ancestors-appended",
+            Self::FetchEmpty => "fetch-empty",
+            Self::FetchOverdue => "fetch-overdue",
+            Self::FetchHedged => "fetch-hedged",
+            Self::AncestorGivenUp => "ancestor-given-up",
         }
     }
 }

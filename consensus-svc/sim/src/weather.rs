@@ -120,7 +120,15 @@ impl Weather {
             Self::Disks => &[F::SlowSync, F::TornTail, F::UnguardedBlock, F::OldStoreRefused],
             Self::Clocks => &[F::ClockSkew],
             Self::ByzantineEquivocation => &[F::TwinSplit, F::TwinAll, F::TwinLate, F::EquivocationSeen],
-            Self::ByzantineWithholding => &[F::Withheld, F::Selective, F::FetchRefused, F::FetchLied],
+            Self::ByzantineWithholding => &[
+                F::Withheld,
+                F::Selective,
+                F::FetchRefused,
+                F::FetchLied,
+                F::AncestorsAppended,
+                F::FetchOverdue,
+                F::FetchHedged,
+            ],
             Self::ByzantineInvalid => &[
                 F::GarbageRefused,
                 F::PhantomParents,
@@ -128,6 +136,8 @@ impl Weather {
                 F::WaitingRoomFull,
                 F::FutureRound,
                 F::Replayed,
+                F::FetchEmpty,
+                F::AncestorGivenUp,
             ],
             Self::ByzantineClocks => &[F::LyingTimestamp],
             Self::Mixed => &[

@@ -17,7 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use consensus_core::{BlockRef, Genesis, Params, Round, Signer, Ticket, TransactionDigest, VerifiedBlock};
+use consensus_core::{
+    BlockRef, Fetch, Genesis, Params, Round, Signer, Ticket, TransactionDigest, VerifiedBlock,
+};
 
 use crate::{
     byzantine::Wire,
@@ -67,9 +69,9 @@ pub(crate) enum Event {
     /// A subscription reaches the publisher.
     Subscribe { from: usize, to: usize, generation: u64, after: Round },
     /// A question for blocks arrives.
-    Question { asker: usize, asked: usize, life: u64, wanted: Vec<BlockRef> },
-    /// An answer arrives.
-    Answer { asker: usize, asked: usize, life: u64, wanted: BTreeSet<BlockRef>, blocks: Vec<VerifiedBlock> },
+    Question { asker: usize, life: u64, fetch: Fetch },
+    /// An answer arrives; `None` if there is none, and the asker has found that out.
+    Answer { asker: usize, life: u64, fetch: Fetch, blocks: Option<Vec<VerifiedBlock>> },
     /// A liar sends something that it kept back.
     Lie { from: usize, to: usize, wire: Wire },
     /// A client submits.
@@ -176,10 +178,8 @@ impl World {
             Event::Flush { from, to, generation } => self.flush(from, to, generation),
             Event::Connect { from, to, generation } => self.connect(from, to, generation),
             Event::Subscribe { from, to, generation, after } => self.subscribe(from, to, generation, after),
-            Event::Question { asker, asked, life, wanted } => self.question(asker, asked, life, wanted),
-            Event::Answer { asker, asked, life, wanted, blocks } => {
-                self.fetched(asker, asked, life, &wanted, blocks);
-            }
+            Event::Question { asker, life, fetch } => self.question(asker, life, fetch),
+            Event::Answer { asker, life, fetch, blocks } => self.fetched(asker, life, &fetch, blocks),
             Event::Lie { from, to, wire } => self.lie(from, to, wire),
             Event::Submit { node } => self.submit(node),
             Event::Probe => self.probe(),
@@ -201,8 +201,8 @@ impl World {
             Event::Flush { from, to, .. } => (4, *from, *to),
             Event::Connect { from, to, .. } => (5, *from, *to),
             Event::Subscribe { from, to, .. } => (6, *from, *to),
-            Event::Question { asker, asked, .. } => (7, *asker, *asked),
-            Event::Answer { asker, asked, .. } => (8, *asker, *asked),
+            Event::Question { asker, fetch, .. } => (7, *asker, fetch.peer.as_usize()),
+            Event::Answer { asker, fetch, .. } => (8, *asker, fetch.peer.as_usize()),
             Event::Lie { from, to, .. } => (9, *from, *to),
             Event::Submit { node } => (10, *node, 0),
             Event::Probe => (11, 0, 0),
@@ -210,7 +210,9 @@ impl World {
             Event::Restart { node, .. } => (13, *node, 0),
         };
         self.trace.event(self.now_ms, kind, one as u64, other as u64);
-        if let Event::Arrive { payload: Payload::Blocks(blocks), .. } | Event::Answer { blocks, .. } = event {
+        if let Event::Arrive { payload: Payload::Blocks(blocks), .. }
+        | Event::Answer { blocks: Some(blocks), .. } = event
+        {
             for block in blocks {
                 self.trace.digest(block.reference().digest.as_bytes());
             }

@@ -28,6 +28,7 @@ pub(super) const fn labelled(fault: &PeerFault) -> (AuthorityIndex, &'static str
         PeerFault::Equivocation { slot, .. } => (slot.authority, "equivocation"),
         PeerFault::TooFarAhead { from, .. } => (*from, "too_far_ahead"),
         PeerFault::WaitingRoomFull { from, .. } => (*from, "waiting_room_full"),
+        PeerFault::AncestorNotFound { block, .. } => (block.author, "ancestor_not_found"),
         PeerFault::UnknownOwnBlock { from, .. } => (*from, "unknown_own_block"),
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use consensus_core::{
-    AuthorityIndex, BlockRef, CommittedSubDag, CoreStatus, DropReason, Round, TransactionDigest,
-    VerifiedBlock,
+    AuthorityIndex, CommittedSubDag, CoreStatus, DropReason, Fetch, Round, TransactionDigest, VerifiedBlock,
 };
 use tokio::sync::watch;
 
@@ -20,8 +19,8 @@ pub trait Network: Send + 'static {
     fn broadcast(&self, block: VerifiedBlock);
     /// Tells peers that this authority has transactions and has proposed in `round`.
     fn wake(&self, round: Round);
-    /// Asks a peer for blocks; dropped where too many fetches wait, for the core asks again.
-    fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>);
+    /// Asks a peer for blocks; its end comes as an event. False if it could not be asked: then there is none.
+    fn fetch(&self, fetch: Fetch) -> bool;
     /// Counts a fault that the machine found.
     fn fault(&self, peer: AuthorityIndex, label: &'static str);
 }
@@ -35,10 +34,8 @@ impl Network for PeerHandle {
         Self::wake(self, round);
     }
 
-    fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>) {
-        if !Self::fetch(self, peer, blocks) {
-            tracing::debug!(authority = i64::from(peer.get()), "fetch dropped, the machine asks again");
-        }
+    fn fetch(&self, fetch: Fetch) -> bool {
+        Self::fetch(self, fetch)
     }
 
     fn fault(&self, peer: AuthorityIndex, label: &'static str) {

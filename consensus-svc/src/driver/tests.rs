@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc as sync};
 
 use consensus_core::{
-    AuthorityIndex, BlockRef, CoreStatus, Params, RecoveredLog, Round, Transaction, VerifiedBlock, testkit,
+    AuthorityIndex, CoreStatus, Fetch, Params, RecoveredLog, Round, Transaction, VerifiedBlock, testkit,
 };
 use metanode_shell::durable::WriteError;
 use metanode_telemetry::{Telemetry, metrics::ConsensusMetrics};
@@ -29,7 +29,9 @@ impl Network for Recorder {
 
     fn wake(&self, _round: Round) {}
 
-    fn fetch(&self, _peer: AuthorityIndex, _blocks: Vec<BlockRef>) {}
+    fn fetch(&self, _fetch: Fetch) -> bool {
+        false
+    }
 
     fn fault(&self, _peer: AuthorityIndex, _label: &'static str) {}
 }

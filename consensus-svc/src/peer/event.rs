@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use consensus_core::{AuthorityIndex, BlockSource, Committee, CoreStatus, Round, VerifiedBlock};
+use consensus_core::{
+    AuthorityIndex, BlockSource, Committee, CoreStatus, FetchEnd, FetchId, Round, VerifiedBlock,
+};
 use tokio::sync::watch;
 
 /// Labels of faults beside those of [`BlockError::label`](consensus_core::BlockError::label).
@@ -18,7 +20,7 @@ pub mod label {
     pub const WRONG_AUTHOR: &str = "wrong_author";
     /// A streamed block whose round does not rise.
     pub const STREAM_ORDER: &str = "stream_order";
-    /// A block in answer to a fetch that nobody asked for, or twice.
+    /// A block in answer to a fetch that was neither asked for nor is an ancestor that the answer may hold, or twice.
     pub const UNREQUESTED: &str = "unrequested";
 }
 
@@ -40,6 +42,13 @@ pub enum PeerEvent {
         from: AuthorityIndex,
         /// The verified block; `None` if it knows none.
         block: Option<VerifiedBlock>,
+    },
+    /// A question for blocks has ended; the blocks came before.
+    FetchEnded {
+        /// The question.
+        fetch: FetchId,
+        /// How.
+        end: FetchEnd,
     },
     /// The peer has transactions and has proposed in `round`.
     Wake {

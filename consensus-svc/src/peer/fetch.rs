@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use consensus_core::{BlockRef, BlockSource};
+use consensus_core::{AnswerCheck, BlockRef, BlockSource, Fetch, FetchEnd};
 use metanode_proto::peer::v1::FetchBlocksRequest;
 use tokio::{sync::mpsc, time};
 use tracing::Instrument;
@@ -13,17 +13,26 @@ use super::{
     event::{PeerEvent, label},
     inbound::{self, StreamEnd},
     link::{Link, Peer},
-    request::{MAX_FETCH_REFS, fetch_cut_bytes},
+    request::{MAX_FETCH_REFS, answer_limits},
 };
 use crate::wire::block_ref_to_proto;
 
-/// The fetches from one peer, one call at a time. What waits meanwhile is merged into the next call; without a connection
-/// it is dropped, for the core asks again, and whom it likes.
+/// The fetches from one peer, one call at a time. Each ends by one event, with or without an answer: the core asks another
+/// peer then, if it likes.
 #[derive(Debug)]
 pub(super) struct FetchWorker {
     pub(super) peer: Arc<Peer>,
     pub(super) shared: Shared,
-    pub(super) requests: mpsc::Receiver<Vec<BlockRef>>,
+    pub(super) requests: mpsc::Receiver<Fetch>,
+}
+
+/// What came of one call.
+struct Answered {
+    /// Blocks that were asked for and came, and their bytes.
+    came: BTreeSet<BlockRef>,
+    size_bytes: u64,
+    /// Whether more than those came: then all that the peer holds of them did.
+    has_appended: bool,
 }
 
 impl FetchWorker {
@@ -37,43 +46,63 @@ impl FetchWorker {
     }
 
     async fn run_requests(&mut self) {
-        while let Some(first) = self.requests.recv().await {
-            let mut wanted: BTreeSet<BlockRef> = first.into_iter().collect();
-            while wanted.len() < MAX_FETCH_REFS
-                && let Ok(more) = self.requests.try_recv()
-            {
-                wanted.extend(more);
-            }
-            let Some(link) = self.peer.link() else { continue };
-            let fetching = async {
-                while !wanted.is_empty() {
-                    self.fetch(&link, &mut wanted).await?;
-                }
-                Ok(())
-            };
-            let authority = i64::from(self.peer.authority.get());
-            let fetching = fetching.instrument(tracing::debug_span!("consensus.peer.fetch", authority));
-            let ended = tokio::select! {
-                () = link.broken.cancelled() => Ok(()),
-                ended = fetching => ended,
-            };
-            match ended {
+        while let Some(fetch) = self.requests.recv().await {
+            let end = match self.run_request(&fetch).await {
+                Ok(()) => FetchEnd::Answered,
                 Err(SessionEnd::Finished) => return,
-                Err(SessionEnd::Fault) => link.broken.cancel(),
+                Err(SessionEnd::Fault) => FetchEnd::Failed,
                 Err(SessionEnd::Lost(reason)) => {
-                    tracing::debug!(authority, reason, "blocks not fetched");
+                    tracing::debug!(
+                        authority = i64::from(self.peer.authority.get()),
+                        reason,
+                        "blocks not fetched"
+                    );
+                    FetchEnd::Failed
                 }
-                Ok(()) => {}
+            };
+            let event = PeerEvent::FetchEnded { fetch: fetch.id, end };
+            if self.shared.hand_on(event).await.is_err() {
+                return;
             }
         }
     }
 
+    /// Asks as often as answers are cut.
+    async fn run_request(&self, fetch: &Fetch) -> Result<(), SessionEnd> {
+        let Some(link) = self.peer.link() else {
+            return Err(SessionEnd::Lost("there is no connection".to_owned()));
+        };
+        let mut wanted: BTreeSet<BlockRef> = fetch.blocks.iter().copied().collect();
+        let fetching = async {
+            while !wanted.is_empty() {
+                self.call(&link, fetch, &mut wanted).await?;
+            }
+            Ok(())
+        };
+        let authority = i64::from(self.peer.authority.get());
+        let fetching = fetching.instrument(tracing::debug_span!("consensus.peer.fetch", authority));
+        let ended = tokio::select! {
+            () = link.broken.cancelled() => Err(SessionEnd::Lost("the session has ended".to_owned())),
+            ended = fetching => ended,
+        };
+        if matches!(ended, Err(SessionEnd::Fault)) {
+            link.broken.cancel();
+        }
+        ended
+    }
+
     /// One call for as many as it may name. Takes out of `wanted` what came, and what the peer does not hold: at least one.
-    async fn fetch(&self, link: &Link, wanted: &mut BTreeSet<BlockRef>) -> Result<(), SessionEnd> {
-        let asked: Vec<BlockRef> = wanted.iter().take(MAX_FETCH_REFS).copied().collect();
+    async fn call(
+        &self,
+        link: &Link,
+        fetch: &Fetch,
+        wanted: &mut BTreeSet<BlockRef>,
+    ) -> Result<(), SessionEnd> {
+        let asked: BTreeSet<BlockRef> = wanted.iter().take(MAX_FETCH_REFS).copied().collect();
         let request = FetchBlocksRequest {
             epoch: self.shared.genesis.committee().epoch().get(),
             blocks: asked.iter().map(block_ref_to_proto).collect(),
+            held_rounds: fetch.held.iter().map(|round| round.get()).collect(),
         };
         let mut client = self.shared.client(link.channel.clone());
         let answer = time::timeout(self.shared.limits.call_deadline, client.fetch_blocks(request)).await;
@@ -85,34 +114,45 @@ impl FetchWorker {
             },
             Err(_elapsed) => return Err(SessionEnd::Lost("the fetch is not answered in time".to_owned())),
         };
-        if blocks.len() > asked.len() {
+        let limits = answer_limits(&self.shared.genesis);
+        if blocks.len() > limits.max_blocks {
             return Err(self.fault(label::UNREQUESTED).await);
         }
-        let size_bytes: u64 = blocks.iter().map(|block| block.len() as u64).sum();
-        if !blocks.is_empty() {
-            self.hand_on(blocks, wanted).await?;
-        }
+        let check = AnswerCheck::new(asked.iter().copied(), fetch.held.clone());
+        let answered = self.hand_on(blocks, &asked, check).await?;
         // A long answer was cut by bytes: what is missing in it is asked for again. In a short one it is not held.
-        if size_bytes < fetch_cut_bytes(&self.shared.genesis) / 2 {
-            wanted.retain(|block| asked.binary_search(block).is_err());
-        }
+        let is_whole = answered.has_appended || answered.size_bytes < limits.max_bytes / 2;
+        let is_settled =
+            |block: &BlockRef| answered.came.contains(block) || (is_whole && asked.contains(block));
+        wanted.retain(|block| !is_settled(block));
         Ok(())
     }
 
-    async fn hand_on(&self, blocks: Vec<Bytes>, wanted: &mut BTreeSet<BlockRef>) -> Result<(), SessionEnd> {
+    async fn hand_on(
+        &self,
+        blocks: Vec<Bytes>,
+        asked: &BTreeSet<BlockRef>,
+        mut check: AnswerCheck,
+    ) -> Result<Answered, SessionEnd> {
         let verdict = self.shared.verifier.verify(blocks).await.ok_or(SessionEnd::Finished)?;
-        let count = verdict.valid.len();
-        let blocks: Vec<_> =
-            verdict.valid.into_iter().filter(|block| wanted.remove(&block.reference())).collect();
-        let unrequested = blocks.len() < count;
+        let mut blocks = verdict.valid;
+        let belong = blocks.iter().take_while(|block| check.admit(block)).count();
+        let unrequested = belong < blocks.len();
+        blocks.truncate(belong);
+        let of_asked = blocks.iter().filter(|block| asked.contains(&block.reference()));
+        let answered = Answered {
+            came: of_asked.clone().map(|block| block.reference()).collect(),
+            size_bytes: of_asked.clone().map(|block| block.signed_bytes().len() as u64).sum(),
+            has_appended: of_asked.count() < blocks.len(),
+        };
         if !blocks.is_empty() {
             let (from, source) = (self.peer.authority, BlockSource::Fetched);
             self.shared.hand_on(PeerEvent::Blocks { from, source, blocks }).await?;
         }
         match verdict.invalid {
+            _ if unrequested => Err(self.fault(label::UNREQUESTED).await),
             Some(error) => Err(self.fault(error.label()).await),
-            None if unrequested => Err(self.fault(label::UNREQUESTED).await),
-            None => Ok(()),
+            None => Ok(answered),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use consensus_core::{AuthorityIndex, BlockRef, BlockVerifier, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockVerifier, Fetch, Round, VerifiedBlock};
 use metanode_proto::peer::v1::peer_service_server::PeerServiceServer;
 use metanode_shell::{
     grpc::{self, decode_limit},
@@ -223,7 +223,7 @@ async fn supervise(
 #[derive(Debug)]
 struct PeerEntry {
     peer: Arc<Peer>,
-    fetches: mpsc::Sender<Vec<BlockRef>>,
+    fetches: mpsc::Sender<Fetch>,
 }
 
 #[derive(Debug)]
@@ -254,12 +254,11 @@ impl PeerHandle {
         self.inner.own_blocks.wake(round);
     }
 
-    /// Asks a peer for blocks, at most 1000 of them in one call. Dropped when the peer is not connected, already has as
-    /// many requests waiting as it may, is unknown or this authority itself: the core asks again after its fetch
-    /// timeout. Whether the request was taken.
-    pub fn fetch(&self, peer: AuthorityIndex, blocks: Vec<BlockRef>) -> bool {
-        let Some(Some(entry)) = self.inner.peers.get(peer.as_usize()) else { return false };
-        !blocks.is_empty() && entry.peer.link().is_some() && entry.fetches.try_send(blocks).is_ok()
+    /// Asks a peer for blocks; its end comes as [`PeerEvent::FetchEnded`]. Not taken, and without an end, when the peer is not
+    /// connected, already has as many requests waiting as it may, is unknown or this authority itself. Whether it was taken.
+    pub fn fetch(&self, fetch: Fetch) -> bool {
+        let Some(Some(entry)) = self.inner.peers.get(fetch.peer.as_usize()) else { return false };
+        !fetch.blocks.is_empty() && entry.peer.link().is_some() && entry.fetches.try_send(fetch).is_ok()
     }
 
     /// Counts a fault of a peer that the machine found. Its connection stays: what it passes on may be of others, and who

@@ -1,6 +1,6 @@
 //! What the requests of peers must say.
 
-use consensus_core::{BlockRef, Epoch, Genesis};
+use consensus_core::{AnswerLimits, BlockRef, Epoch, Genesis, Round};
 use metanode_proto::{peer::v1, reason};
 use metanode_shell::status;
 use tonic::{Code, Status};
@@ -13,10 +13,22 @@ pub(super) const MAX_FETCH_REFS: usize = 1000;
 /// Most bytes of blocks in one answer to `FetchBlocks`.
 const MAX_FETCH_BYTES: u64 = 4 << 20;
 
-/// Where an answer to `FetchBlocks` is cut, in bytes: 4 MiB, or the largest commit where that is less, for every end
-/// decodes that and 1 MiB more.
-pub(super) fn fetch_cut_bytes(genesis: &Genesis) -> u64 {
-    MAX_FETCH_BYTES.min(genesis.parameters().max_commit_bytes)
+/// Where an answer to `FetchBlocks` is cut: at 4 MiB, or the largest commit where that is less, for every end decodes that
+/// and 1 MiB more.
+pub(super) fn answer_limits(genesis: &Genesis) -> AnswerLimits {
+    AnswerLimits::new(MAX_FETCH_BYTES.min(genesis.parameters().max_commit_bytes))
+}
+
+/// The hint of a request: a round an authority, or nothing.
+pub(super) fn held_rounds(genesis: &Genesis, request: &v1::FetchBlocksRequest) -> Result<Vec<Round>, Status> {
+    let (count, size) = (request.held_rounds.len(), genesis.committee().size());
+    if count != 0 && count != size {
+        return Err(status::invalid_field(
+            "held_rounds",
+            format!("{count} entries, 0 or {size} are allowed"),
+        ));
+    }
+    Ok(request.held_rounds.iter().copied().map(Round::new).collect())
 }
 
 /// The references of a request: 1 to 1000.

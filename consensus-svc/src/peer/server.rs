@@ -5,7 +5,7 @@ mod subscription;
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use consensus_core::{AuthorityIndex, BlockRef, Genesis, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockRef, Genesis, Round, VerifiedBlock, fetch_answer};
 use futures::Stream;
 use metanode_proto::{
     peer::v1::{
@@ -34,8 +34,6 @@ use subscription::Subscription;
 
 /// When a peer with too many calls may try again.
 const TOO_MANY_CALLS_RETRY: Duration = Duration::from_millis(100);
-/// What a block takes in an answer beside its bytes: tag and length.
-const ENTRY_BYTES: u64 = 8;
 
 /// What the calls are answered from.
 pub(super) struct Served {
@@ -111,10 +109,11 @@ impl PeerService for PeerServer {
         let request = request.into_inner();
         request::check_epoch(&self.served.genesis, request.epoch)?;
         let wanted = request::fetch_refs(&request)?;
+        let held = request::held_rounds(&self.served.genesis, &request)?;
         let permit = admit(&quota.fetches, "FetchBlocks")?;
         let served = Arc::clone(&self.served);
         let blocks = read(move || {
-            let blocks = read_blocks(&served, &wanted);
+            let blocks = read_blocks(&served, &wanted, &held);
             drop(permit);
             blocks
         })
@@ -182,23 +181,16 @@ async fn read<T: Send + 'static>(
     }
 }
 
-/// What is held of `wanted`, in that order, cut before the bytes would exceed the limit. An own block that was not released
-/// for sending yet is not held: it may not be durable.
-fn read_blocks(served: &Served, wanted: &[BlockRef]) -> Result<Vec<Bytes>, StoreReadError> {
-    let cut = request::fetch_cut_bytes(&served.genesis);
+/// The answer to a question for blocks. An own block that was not released for sending yet is not held: it may not be
+/// durable.
+fn read_blocks(served: &Served, wanted: &[BlockRef], held: &[Round]) -> Result<Vec<Bytes>, StoreReadError> {
     let released = served.own_blocks.released();
-    let (mut blocks, mut size_bytes) = (Vec::new(), 0u64);
-    for reference in wanted {
+    let read = |reference: &BlockRef| {
         if reference.author == served.own && reference.round > released {
-            continue;
+            return Ok(None);
         }
-        let Some(block) = served.store.block(reference)? else { continue };
-        let bytes = block.signed_bytes().clone();
-        size_bytes = size_bytes.saturating_add(bytes.len() as u64).saturating_add(ENTRY_BYTES);
-        if size_bytes > cut && !blocks.is_empty() {
-            break;
-        }
-        blocks.push(bytes);
-    }
-    Ok(blocks)
+        served.store.block(reference)
+    };
+    let answer = fetch_answer::compose(wanted, held, request::answer_limits(&served.genesis), read)?;
+    Ok(answer.blocks.iter().map(|block| block.signed_bytes().clone()).collect())
 }

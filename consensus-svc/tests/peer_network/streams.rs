@@ -6,7 +6,9 @@ use consensus_core::{AuthorityIndex, BlockSource, Round};
 use consensus_svc::peer::{PeerEvent, PeerLimits};
 use metanode_proto::peer::v1::{WakeHint, subscribe_blocks_response::Event};
 
-use super::support::{Node, NodeOptions, ScriptedPeer, TestCommittee, quick_limits, rounds, within};
+use super::support::{
+    Node, NodeOptions, ScriptedPeer, TestCommittee, question, quick_limits, rounds, within,
+};
 
 const SERVER: u16 = 0;
 const CLIENT: u16 = 1;
@@ -243,7 +245,7 @@ async fn a_committee_of_one_has_no_peers() {
     }
     assert_eq!(node.handle.connected(), [true]);
     assert!(node.handle.statuses().is_empty());
-    assert!(!node.handle.fetch(AuthorityIndex::new(0), vec![]));
+    assert!(!node.handle.fetch(question(0, 1, vec![])));
     assert_eq!(Arc::strong_count(&node.store), 2);
     node.stop().await;
 }

@@ -7,7 +7,7 @@ mod node;
 #[path = "support/scripted.rs"]
 mod scripted;
 
-pub(crate) use committee::{TestCommittee, rounds};
+pub(crate) use committee::{TestCommittee, question, rounds};
 pub(crate) use node::{MemoryStore, Node, NodeOptions, client, client_of, listener, quick_limits};
 pub(crate) use scripted::ScriptedPeer;
 

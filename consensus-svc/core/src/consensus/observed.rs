@@ -24,6 +24,7 @@ impl Consensus {
             waiting_blocks: self.waiting.len(),
             waiting_bytes: self.waiting.bytes(),
             missing_blocks: self.waiting.missing_len(),
+            fetches: self.waiting.fetch_status(),
             pooled_transactions: self.pool.len(),
             pooled_bytes: self.pool.bytes(),
             accepted_rounds: self.dag.accepted_rounds().to_vec(),

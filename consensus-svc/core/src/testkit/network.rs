@@ -18,6 +18,8 @@ use crate::{
     duplicates::DuplicateWindow,
     effect::{DropReason, Effect, PeerFault, SubmitOutcome, WriteBatch},
     evidence::EquivocationProof,
+    fetch::{Fetch, FetchEnd},
+    fetch_answer::{self, AnswerLimits},
     genesis::{Genesis, ProtocolParameters},
     input::{BlockSource, Input, Ticket},
     params::Params,
@@ -27,6 +29,9 @@ use crate::{
         AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, Timestamp, TransactionDigest,
     },
 };
+
+/// Where answers to questions for blocks are cut.
+const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
 /// What a node keeps over a crash.
 #[derive(Clone, Debug, Default)]
@@ -137,7 +142,7 @@ pub struct TestNode {
 enum Event {
     Input(AuthorityIndex, Input),
     /// The peer asks `.1` for these blocks.
-    Question(AuthorityIndex, AuthorityIndex, Vec<BlockRef>),
+    Question(AuthorityIndex, Fetch),
 }
 
 /// The network.
@@ -223,7 +228,8 @@ impl TestNetwork {
     pub fn crash(&mut self, authority: AuthorityIndex) {
         self.node_mut(authority).machine = None;
         self.events.retain(|_, event| match event {
-            Event::Input(to, _) | Event::Question(to, _, _) => *to != authority,
+            Event::Input(to, _) => *to != authority,
+            Event::Question(_, fetch) => fetch.peer != authority,
         });
     }
 
@@ -317,11 +323,14 @@ impl TestNetwork {
     fn run_event(&mut self, event: Event) {
         match event {
             Event::Input(authority, input) => self.input(authority, input),
-            Event::Question(asked, asker, wanted) => {
+            Event::Question(asker, Fetch { id: fetch, peer: asked, blocks: wanted, held }) => {
                 let store = &self.node(asked).store;
-                let blocks =
-                    wanted.iter().filter_map(|reference| store.blocks.get(reference).cloned()).collect();
-                self.send(asked, asker, Input::Blocks { from: asked, source: BlockSource::Fetched, blocks });
+                let read = |reference: &BlockRef| Ok::<_, Infallible>(store.blocks.get(reference).cloned());
+                let limits = AnswerLimits::new(MAX_ANSWER_BYTES);
+                let Ok(answer) = fetch_answer::compose(&wanted, &held, limits, read);
+                let (source, blocks) = (BlockSource::Fetched, answer.blocks);
+                self.send(asked, asker, Input::Blocks { from: asked, source, blocks });
+                self.send(asked, asker, Input::FetchEnded { fetch, end: FetchEnd::Answered });
             }
         }
     }
@@ -347,7 +356,7 @@ impl TestNetwork {
                         self.send(own, peer, Input::Wake { from: own, round });
                     }
                 }
-                Effect::Fetch { peer, blocks } => self.post(own, peer, Event::Question(peer, own, blocks)),
+                Effect::Fetch(fetch) => self.post(own, fetch.peer, Event::Question(own, fetch)),
                 Effect::Deliver(sub_dag) => self.node_mut(own).delivered.push(sub_dag),
                 Effect::Answer { ticket, outcome } => {
                     self.node_mut(own).answers.insert(ticket, outcome);

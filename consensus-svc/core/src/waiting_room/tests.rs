@@ -33,16 +33,28 @@ fn block(round: u64, ancestors: Vec<BlockRef>) -> VerifiedBlock {
 }
 
 fn add(room: &mut WaitingRoom, block: &VerifiedBlock) -> Option<BlockRef> {
-    room.add(NOW, authority(2), block.clone(), block.ancestors().iter().copied().collect())
+    room.add(
+        NOW,
+        authority(2),
+        BlockSource::Streamed,
+        block.clone(),
+        block.ancestors().iter().copied().collect(),
+    )
 }
 
 fn room(max_waiting_blocks: usize) -> WaitingRoom {
     WaitingRoom::new(authority(0), 4, &Params { max_waiting_blocks, ..Params::default() })
 }
 
+fn dag() -> Dag {
+    Dag::new(std::sync::Arc::new(testkit::genesis(4).0))
+}
+
 fn asked(room: &mut WaitingRoom) -> Vec<BlockRef> {
     let later = NOW.plus(std::time::Duration::from_secs(60));
-    let mut blocks: Vec<_> = room.due_fetches(later).into_iter().flat_map(|(_, blocks)| blocks).collect();
+    let fetches = room.due_fetches(later, &dag()).fetches;
+    fetches.iter().for_each(|fetch| room.fetch_ended(later, fetch.id, FetchEnd::Answered));
+    let mut blocks: Vec<_> = fetches.into_iter().flat_map(|fetch| fetch.blocks).collect();
     blocks.sort_unstable();
     blocks
 }

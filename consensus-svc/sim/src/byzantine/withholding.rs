@@ -24,8 +24,9 @@ impl Byzantine {
         if !self.habits.withholds || self.rng.chance(30_000) {
             return Service::Honest;
         }
-        match self.rng.below(2) {
+        match self.rng.below(4) {
             0 => Service::Refused,
+            1 => Service::Silent,
             _ => Service::False(self.recent.iter().rev().take(3).cloned().collect()),
         }
     }

@@ -2,7 +2,7 @@
 //! go on being handled.
 
 use consensus_core::{
-    BlockSource, CommittedSubDag, Effect, Input, PeerFault, TransactionDigest, VerifiedBlock,
+    BlockSource, CommittedSubDag, Effect, FetchStatus, Input, PeerFault, TransactionDigest, VerifiedBlock,
 };
 
 use super::{Event, Payload, World};
@@ -21,7 +21,7 @@ impl World {
         let now = node.clock(genesis_time, self.now_ms);
         let Some(machine) = node.machine.as_mut() else { return };
         let is_stream = matches!(input, Input::Blocks { source: BlockSource::Streamed, .. });
-        let (round, waiting) = (node.status.round, node.status.waiting_blocks);
+        let (round, waiting, fetches) = (node.status.round, node.status.waiting_blocks, node.status.fetches);
         let effects = machine.handle(now, input);
         self.inputs += 1;
         node.status = machine.status();
@@ -32,7 +32,9 @@ impl World {
             return;
         }
         let advanced = node.status.round > round;
-        if is_stream && node.status.waiting_blocks > waiting {
+        let reordered = is_stream && node.status.waiting_blocks > waiting;
+        self.count_fetches(place, &fetches);
+        if reordered {
             self.fault(Fault::Reordered, Some(place));
         }
         self.release(place);
@@ -40,6 +42,20 @@ impl World {
             self.flush_all(place);
         }
         self.arm(place);
+    }
+
+    /// Counts what an input has shown of a machine's questions for blocks.
+    fn count_fetches(&mut self, place: usize, before: &FetchStatus) {
+        let after = self.nodes[place].status.fetches;
+        let happened = [
+            (Fault::FetchEmpty, after.empty_total > before.empty_total),
+            (Fault::FetchOverdue, after.overdue_total > before.overdue_total),
+            (Fault::FetchHedged, after.hedged_total > before.hedged_total),
+            (Fault::AncestorGivenUp, after.given_up_total > before.given_up_total),
+        ];
+        for (fault, _) in happened.into_iter().filter(|(_, happened)| *happened) {
+            self.fault(fault, Some(place));
+        }
     }
 
     /// Enters the machine's next deadline, if no earlier one is entered.
@@ -163,7 +179,7 @@ impl World {
                     self.send(place, peer, Payload::Wake(round));
                 }
             }
-            Effect::Fetch { peer, blocks } => self.ask(place, peer.as_usize(), blocks),
+            Effect::Fetch(fetch) => self.ask(place, fetch),
             Effect::Deliver(sub_dag) => self.deliver(place, &sub_dag),
             Effect::Answer { ticket, outcome } => {
                 let accepted = self.workload.answer(ticket, outcome);

@@ -1,17 +1,22 @@
 //! Streams of own blocks and questions for others' blocks, as the peer transport carries them.
 
-use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use bytes::Bytes;
-use consensus_core::{BlockRef, BlockSource, Input, Round, VerifiedBlock};
+use consensus_core::{
+    AnswerCheck, AnswerLimits, BlockRef, BlockSource, Fetch, FetchEnd, Input, Round, VerifiedBlock,
+    fetch_answer,
+};
 
 use super::{Event, Payload, World, setup::index};
 use crate::{byzantine::Service, fault::Fault};
 
 /// Blocks sent together when a stream resumes.
 const RESUME_BATCH: usize = 50;
-/// Blocks in one answer.
-const ANSWER_BLOCKS: usize = 1_000;
+/// Bytes of blocks in one answer.
+const MAX_ANSWER_BYTES: u64 = 4 << 20;
+/// How long an asker waits for an answer.
+const CALL_DEADLINE_MS: u64 = 5_000;
 
 impl World {
     /// Sends on a publisher's stream. Without a subscription nothing is sent: it resumes from the publisher's lane.
@@ -187,42 +192,48 @@ impl World {
         }
     }
 
-    /// Asks a peer for blocks; without a session there is no connection to ask on.
-    pub(super) fn ask(&mut self, asker: usize, asked: usize, wanted: Vec<BlockRef>) {
-        if !self.network.stream(asked, asker).open || self.network.is_cut(asker, asked) {
+    /// Asks a peer for blocks; without a session there is no connection to ask on, which shows at once.
+    pub(super) fn ask(&mut self, asker: usize, fetch: Fetch) {
+        let (asked, life) = (fetch.peer.as_usize(), self.nodes[asker].life);
+        if !self.network.stream(asked, asker).open {
+            self.push(self.now_ms, Event::Answer { asker, life, fetch, blocks: None });
+            return;
+        }
+        // Whatever else happens, the asker's patience ends.
+        let patience = Event::Answer { asker, life, fetch: fetch.clone(), blocks: None };
+        self.push(self.now_ms + CALL_DEADLINE_MS, patience);
+        if self.network.is_cut(asker, asked) {
             return;
         }
         if self.network.rng.chance(self.network.profile.fetch_lost_chance) {
             self.fault(Fault::FetchLost, Some(asker));
             return;
         }
-        let (delay_ms, life) = (self.network.delay(asker, asked), self.nodes[asker].life);
-        self.push(self.now_ms + delay_ms, Event::Question { asker, asked, life, wanted });
+        let delay_ms = self.network.delay(asker, asked);
+        self.push(self.now_ms + delay_ms, Event::Question { asker, life, fetch });
     }
 
     /// A question arrives: answered from the durable store.
-    pub(super) fn question(&mut self, asker: usize, asked: usize, life: u64, wanted: Vec<BlockRef>) {
+    pub(super) fn question(&mut self, asker: usize, life: u64, fetch: Fetch) {
+        let asked = fetch.peer.as_usize();
         let node = &mut self.nodes[asked];
         if !node.is_up() || self.network.is_cut(asked, asker) {
             return;
         }
         let service = node.byzantine.as_mut().map_or(Service::Honest, |byzantine| byzantine.serve());
         let blocks = match service {
-            Service::Honest => {
-                let held = wanted.iter().filter_map(|reference| node.disk.store.blocks.get(reference));
-                held.take(ANSWER_BLOCKS).cloned().collect()
-            }
+            Service::Honest => Some(self.serve(asked, &fetch)),
             Service::Refused => {
+                self.fault(Fault::FetchRefused, Some(asked));
+                None
+            }
+            Service::Silent => {
                 self.fault(Fault::FetchRefused, Some(asked));
                 return;
             }
-            Service::False(blocks) => blocks,
+            Service::False(blocks) => Some(blocks),
         };
-        if blocks.is_empty() {
-            return;
-        }
         let profile = self.network.profile;
-        let wanted: BTreeSet<_> = wanted.into_iter().collect();
         let copies = 1 + u64::from(self.network.rng.chance(profile.fetch_duplicated_chance));
         if copies > 1 {
             self.fault(Fault::FetchDuplicated, Some(asker));
@@ -233,34 +244,62 @@ impl World {
                 delay_ms += self.network.rng.between(500, 3_000);
                 self.fault(Fault::FetchLate, Some(asker));
             }
-            let (wanted, blocks) = (wanted.clone(), blocks.clone());
-            self.push(self.now_ms + delay_ms, Event::Answer { asker, asked, life, wanted, blocks });
+            let (fetch, blocks) = (fetch.clone(), blocks.clone());
+            self.push(self.now_ms + delay_ms, Event::Answer { asker, life, fetch, blocks });
         }
     }
 
-    /// An answer arrives: what was not asked for ends the session.
+    /// What an honest node answers.
+    fn serve(&mut self, asked: usize, fetch: &Fetch) -> Vec<VerifiedBlock> {
+        let store = &self.nodes[asked].disk.store.blocks;
+        let read = |reference: &BlockRef| Ok::<_, Infallible>(store.get(reference).cloned());
+        let limits = AnswerLimits::new(MAX_ANSWER_BYTES.min(self.genesis.parameters().max_commit_bytes));
+        let Ok(answer) = fetch_answer::compose(&fetch.blocks, &fetch.held, limits, read);
+        if answer.appended > 0 {
+            self.fault(Fault::AncestorsAppended, Some(asked));
+        }
+        answer.blocks
+    }
+
+    /// An answer arrives: what does not belong to it ends the session.
     pub(super) fn fetched(
         &mut self,
         asker: usize,
-        asked: usize,
         life: u64,
-        wanted: &BTreeSet<BlockRef>,
-        mut blocks: Vec<VerifiedBlock>,
+        fetch: &Fetch,
+        blocks: Option<Vec<VerifiedBlock>>,
     ) {
-        if self.nodes[asker].life != life || self.network.is_cut(asked, asker) {
+        let asked = fetch.peer.as_usize();
+        if self.nodes[asker].life != life {
             return;
         }
-        self.verifier.receive(&blocks);
-        let count = blocks.len();
-        blocks.retain(|block| wanted.contains(&block.reference()));
-        let unrequested = blocks.len() < count;
-        if !blocks.is_empty() {
-            let (from, source) = (index(asked), BlockSource::Fetched);
-            self.feed(asker, Input::Blocks { from, source, blocks });
+        let mut end = FetchEnd::Failed;
+        if let Some(mut blocks) = blocks {
+            if self.network.is_cut(asked, asker) {
+                return;
+            }
+            self.verifier.receive(&blocks);
+            let mut check = AnswerCheck::new(fetch.blocks.iter().copied(), fetch.held.clone());
+            let belong = blocks.iter().take_while(|block| check.admit(block)).count();
+            let is_fault = belong < blocks.len();
+            blocks.truncate(belong);
+            if !blocks.is_empty() {
+                let (from, source) = (fetch.peer, BlockSource::Fetched);
+                self.feed(asker, Input::Blocks { from, source, blocks });
+            }
+            if is_fault {
+                self.fault(Fault::FetchLied, Some(asked));
+                if self.nodes[asked].is_honest() {
+                    self.violate(
+                        "honest-answers",
+                        format!("node {asker} takes the answer of {asked} for a lie"),
+                    );
+                }
+                self.penalise(asked, asker);
+            } else {
+                end = FetchEnd::Answered;
+            }
         }
-        if unrequested {
-            self.fault(Fault::FetchLied, Some(asked));
-            self.penalise(asked, asker);
-        }
+        self.feed(asker, Input::FetchEnded { fetch: fetch.id, end });
     }
 }

@@ -1,7 +1,7 @@
 //! The order of release, with a log and a guard that do what the test says.
 
 use super::*;
-use consensus_core::{AuthorityIndex, SubmitOutcome, Ticket};
+use consensus_core::{AuthorityIndex, Fetch, FetchId, SubmitOutcome, Ticket};
 use futures::{FutureExt, future::Map};
 use std::sync::mpsc;
 use tokio::sync::oneshot;
@@ -88,7 +88,8 @@ fn raised(begun: &mpsc::Receiver<Begun>, expected: u64) -> Answer<GuardError> {
 #[tokio::test]
 async fn effects_with_nothing_ahead_of_them_are_released_in_order() {
     let (mut queue, _begun) = queue();
-    let fetch = Effect::Fetch { peer: AuthorityIndex::new(1), blocks: vec![] };
+    let fetch =
+        Effect::Fetch(Fetch { id: FetchId(0), peer: AuthorityIndex::new(1), blocks: vec![], held: vec![] });
     let answer = Effect::Answer { ticket: Ticket(1), outcome: SubmitOutcome::Accepted };
     push(&mut queue, [fetch.clone(), answer.clone(), wake(1)]).await;
     assert_eq!(released(&mut queue), [fetch, answer, wake(1)]);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus_core::{
-    Authority, AuthorityIndex, Block, BlockDigest, BlockRef, Committee, Epoch, Genesis, ProtocolParameters,
-    Round, Signer, Stake, Timestamp, Transaction, VerifiedBlock,
+    Authority, AuthorityIndex, Block, BlockDigest, BlockRef, Committee, Epoch, Fetch, FetchId, Genesis,
+    ProtocolParameters, Round, Signer, Stake, Timestamp, Transaction, VerifiedBlock,
 };
 use consensus_svc::{identity::SecretKey, peer::PeerEvent};
 
@@ -92,4 +92,9 @@ pub(crate) fn rounds(event: &PeerEvent) -> Vec<u64> {
         PeerEvent::Blocks { blocks, .. } => blocks.iter().map(|block| block.round().get()).collect(),
         other => panic!("blocks were expected, not {other:?}"),
     }
+}
+
+/// A question for blocks, without a hint.
+pub(crate) fn question(peer: u16, id: u64, blocks: Vec<BlockRef>) -> Fetch {
+    Fetch { id: FetchId(id), peer: AuthorityIndex::new(peer), blocks, held: vec![] }
 }

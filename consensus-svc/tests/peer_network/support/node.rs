@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use consensus_core::{AuthorityIndex, BlockRef, BlockSource, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockRef, BlockSource, FetchEnd, Round, VerifiedBlock};
 use consensus_svc::identity::SecretKey;
 use consensus_svc::peer::{
     AcceptedRounds, BlockStore, PeerConfig, PeerEvent, PeerHandle, PeerLimits, PeerNetwork, PeerView,
@@ -158,12 +158,21 @@ impl Node {
         Self::start(committee, own, listener().await, addresses, NodeOptions::default()).await
     }
 
-    /// The next event, but for answers to the question of the start.
+    /// The next event, but for answers to the question of the start and ends of fetches.
     pub(crate) async fn event(&mut self) -> PeerEvent {
         loop {
             let event = self.any_event().await;
-            if !matches!(event, PeerEvent::OwnLastBlock { .. }) {
+            if !matches!(event, PeerEvent::OwnLastBlock { .. } | PeerEvent::FetchEnded { .. }) {
                 return event;
+            }
+        }
+    }
+
+    /// The next end of a fetch; blocks before it are passed over.
+    pub(crate) async fn fetch_end(&mut self) -> (u64, FetchEnd) {
+        loop {
+            if let PeerEvent::FetchEnded { fetch, end } = self.any_event().await {
+                return (fetch.0, end);
             }
         }
     }

@@ -111,7 +111,11 @@ impl ScriptedPeer {
 
     /// What the next call of `FetchBlocks` is answered with.
     pub(crate) fn answer(&self, blocks: &[VerifiedBlock]) {
-        let blocks = blocks.iter().map(|block| block.signed_bytes().clone()).collect();
+        self.answer_raw(blocks.iter().map(|block| block.signed_bytes().clone()).collect());
+    }
+
+    /// As [`ScriptedPeer::answer`], with any bytes in place of blocks.
+    pub(crate) fn answer_raw(&self, blocks: Vec<Bytes>) {
         self.script.answers.lock().unwrap().push_back(blocks);
     }
 }

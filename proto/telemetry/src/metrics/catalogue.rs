@@ -3,7 +3,7 @@
 use super::{
     Kind, Metric,
     instrument::{Counter, Gauge, Histogram, Instrument, LabelledCounter},
-    labels::{BlockRejection, Label, TransactionDrop, TransactionRefusal},
+    labels::{BlockRejection, FetchResult, Label, TransactionDrop, TransactionRefusal},
 };
 use opentelemetry::metrics::Meter;
 
@@ -77,6 +77,8 @@ catalogue! {
             "Blocks that wait for missing ancestors.";
         fetch_requests: Counter = Kind::Counter, "metanode.consensus.fetch.requests", "{request}",
             "Fetches of missing blocks sent to other authorities.";
+        fetch_answers: LabelledCounter<FetchResult> = Kind::Counter, "metanode.consensus.fetch.answers", "{answer}",
+            "Fetches of missing blocks that ended or were overdue, by result.", by FetchResult;
         leader_timeouts: Counter = Kind::Counter, "metanode.consensus.leader.timeouts", "{timeout}",
             "Own blocks proposed without a leader of the round before, which did not come in time.";
         leaders_skipped: Counter = Kind::Counter, "metanode.consensus.leader.skipped", "{slot}",

@@ -67,6 +67,22 @@ label! {
         TooFarAhead = "too_far_ahead",
         /// Its author's share of the room for blocks with missing ancestors is full.
         WaitingRoomFull = "waiting_room_full",
+        /// It waited for an ancestor that none of the peers asked has.
+        AncestorNotFound = "ancestor_not_found",
+    }
+}
+
+label! {
+    /// How a fetch of missing blocks ended.
+    FetchResult {
+        /// It brought at least one block that was asked for.
+        Useful = "useful",
+        /// The peer holds none of them.
+        Empty = "empty",
+        /// No connection, a refusal, an answer that was at fault, or a peer's quota.
+        Failed = "failed",
+        /// There was no answer within the time-out; one that comes later is not counted again.
+        Overdue = "overdue",
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     block_verifier::BlockVerifier,
     core_status::CoreStatus,
     effect::Effect,
+    fetch::{FetchEnd, FetchId},
     input::{BlockSource, Input, Ticket},
     transaction::Transaction,
     types::{AuthorityIndex, BlockRef, Round, Slot, Timestamp},
@@ -59,6 +60,8 @@ struct Peers {
     blocks: BTreeMap<BlockRef, VerifiedBlock>,
     /// What the machine has asked for.
     wanted: Vec<BlockRef>,
+    /// Its last question.
+    asked: FetchId,
 }
 
 impl Peers {
@@ -73,6 +76,7 @@ impl Peers {
             verifier: BlockVerifier::new(world.genesis.clone()),
             blocks: genesis_blocks.collect(),
             wanted: Vec::new(),
+            asked: FetchId::default(),
         }
     }
 
@@ -116,6 +120,11 @@ impl Peers {
             }
             _ if choices.one_in(16) => subject.input(Input::Halt),
             _ if choices.one_in(8) => self.forge(subject, choices),
+            _ if choices.one_in(2) => {
+                let fetch = FetchId(self.asked.0.saturating_sub(choices.below(3) as u64));
+                let end = if choices.one_in(2) { FetchEnd::Answered } else { FetchEnd::Failed };
+                subject.input(Input::FetchEnded { fetch, end })
+            }
             _ => subject.input(Input::Tick),
         }
     }
@@ -221,7 +230,10 @@ impl Peers {
                 Effect::Broadcast(block) => {
                     self.blocks.insert(block.reference(), block.clone());
                 }
-                Effect::Fetch { blocks, .. } => self.wanted.extend(blocks),
+                Effect::Fetch(fetch) => {
+                    self.wanted.extend(&fetch.blocks);
+                    self.asked = fetch.id;
+                }
                 _ => {}
             }
         }

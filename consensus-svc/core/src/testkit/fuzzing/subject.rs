@@ -14,6 +14,7 @@ use crate::{
     core_status::CoreStatus,
     crypto::Signer,
     effect::{Effect, WriteBatch},
+    fetch::Fetch,
     genesis::{Genesis, ProtocolParameters},
     input::Input,
     params::Params,
@@ -165,9 +166,10 @@ impl Subject {
                 }
                 Effect::Broadcast(block) => self.broadcast(block),
                 Effect::Deliver(sub_dag) => self.deliver(sub_dag),
-                Effect::Fetch { peer, blocks } => {
+                Effect::Fetch(Fetch { peer, blocks, held, .. }) => {
                     let committee = self.world.genesis.committee();
                     assert!(*peer != self.own && committee.authority(*peer).is_some(), "fetch from {peer}");
+                    assert_eq!(held.len(), committee.size());
                     assert!((1..=1000).contains(&blocks.len()), "fetch of {} blocks", blocks.len());
                 }
                 _ => {}

@@ -4,12 +4,13 @@
 //! end while they are older than the window or while entries exceed the cap, so where it starts follows from the commits
 //! alone: it is the longest run of newest commits within both bounds, and a restart rebuilds it by walking back.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::{
     commit::CommittedSubDag,
+    digest_map::DigestSet,
     genesis::ProtocolParameters,
     transaction::Transaction,
     types::{Timestamp, TransactionDigest},
@@ -28,7 +29,7 @@ pub struct DuplicateWindow {
     length: std::time::Duration,
     max_entries: usize,
     commits: VecDeque<Entry>,
-    digests: BTreeSet<TransactionDigest>,
+    digests: DigestSet,
 }
 
 impl DuplicateWindow {
@@ -38,7 +39,7 @@ impl DuplicateWindow {
             length: parameters.duplicate_window,
             max_entries: usize::try_from(parameters.max_duplicate_entries).unwrap_or(usize::MAX),
             commits: VecDeque::new(),
-            digests: BTreeSet::new(),
+            digests: DigestSet::default(),
         }
     }
 
@@ -67,7 +68,7 @@ impl DuplicateWindow {
         let mut marks = Marks::default();
         let mut digests = Vec::new();
         for transaction in transactions {
-            let is_new = self.digests.insert(transaction.digest());
+            let is_new = self.digests.insert(transaction.digest(), ());
             marks.push(!is_new);
             if is_new {
                 digests.push(transaction.digest());
@@ -92,7 +93,9 @@ impl DuplicateWindow {
         let entries = self.digests.len().saturating_add(digests.len());
         let is_inside = older.commit.timestamp.plus(self.length) >= newest && entries <= self.max_entries;
         if is_inside {
-            self.digests.extend(&digests);
+            for digest in &digests {
+                self.digests.insert(*digest, ());
+            }
             self.commits.push_front(Entry { timestamp: older.commit.timestamp, digests });
         }
         is_inside

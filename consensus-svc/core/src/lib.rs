@@ -34,6 +34,7 @@ mod core_status;
 pub mod crypto;
 pub mod dag;
 mod decisions;
+pub mod digest_map;
 pub mod duplicates;
 pub mod effect;
 pub mod evidence;

@@ -7,12 +7,10 @@
 //! block is collected uncommitted ([`Pool::collect`], T01). What stands in an own block that is neither committed nor
 //! collected is never dropped, since it may still be committed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    digest_map::DigestMap,
     effect::SubmitOutcome,
     params::Params,
     transaction::Transaction,
@@ -51,10 +49,10 @@ pub struct Pool {
     bytes: u64,
     next_arrival: u64,
     queue: BTreeMap<u64, Waiting>,
-    places: BTreeMap<TransactionDigest, (Place, u64)>,
+    places: DigestMap<(Place, u64)>,
     proposed: BTreeMap<Round, Vec<Proposed>>,
     /// The highest own block that is not collected, of each transaction in one. Bounded by what these blocks hold.
-    standing: BTreeMap<TransactionDigest, Round>,
+    standing: DigestMap<Round>,
 }
 
 impl Pool {
@@ -67,9 +65,9 @@ impl Pool {
             bytes: 0,
             next_arrival: 0,
             queue: BTreeMap::new(),
-            places: BTreeMap::new(),
+            places: DigestMap::default(),
             proposed: BTreeMap::new(),
-            standing: BTreeMap::new(),
+            standing: DigestMap::default(),
         }
     }
 
@@ -93,24 +91,31 @@ impl Pool {
         !self.queue.is_empty()
     }
 
-    /// Every transaction in the pool, proposed ones included.
+    /// Every transaction in the pool, proposed ones included, in no order that means anything.
     pub fn digests(&self) -> impl Iterator<Item = TransactionDigest> {
-        self.places.keys().copied()
+        let queued = self.queue.values().map(|waiting| waiting.transaction.digest());
+        let proposed = self.proposed.iter().flat_map(|(round, block)| {
+            let digests = block.iter().map(|proposed| proposed.waiting.transaction.digest());
+            digests.filter(|digest| self.is_proposed(digest, *round))
+        });
+        queued.chain(proposed)
     }
 
     /// Takes a batch whole or refuses it whole. `now` never goes back from call to call.
     pub fn submit(&mut self, now: Timestamp, batch: Vec<Transaction>) -> SubmitOutcome {
-        let mut digests = BTreeSet::new();
-        for (position, transaction) in batch.iter().enumerate() {
-            let digest = transaction.digest();
-            if self.places.contains_key(&digest) || !digests.insert(digest) {
+        let arrivals = self.next_arrival..;
+        let mut bytes = self.bytes;
+        // Entered first, which also finds what stands twice in the batch, and taken back if the batch is refused.
+        for ((position, transaction), arrival) in batch.iter().enumerate().zip(arrivals.clone()) {
+            let (digest, counted_bytes) = (transaction.digest(), transaction.counted_bytes());
+            if !self.places.insert(digest, (Place::Queued(arrival), counted_bytes)) {
+                self.take_back(batch.iter().take(position));
                 return SubmitOutcome::AlreadyPooled { position, digest };
             }
+            bytes = bytes.saturating_add(counted_bytes);
         }
-        let batch_bytes = batch.iter().fold(0u64, |sum, tx| sum.saturating_add(tx.counted_bytes()));
-        let (transactions, bytes) =
-            (self.len().saturating_add(batch.len()), self.bytes.saturating_add(batch_bytes));
-        if transactions > self.max_transactions || bytes > self.max_bytes {
+        if self.len() > self.max_transactions || bytes > self.max_bytes {
+            self.take_back(batch.iter());
             return SubmitOutcome::PoolFull {
                 transactions: self.len(),
                 max_transactions: self.max_transactions,
@@ -118,12 +123,10 @@ impl Pool {
                 max_bytes: self.max_bytes,
             };
         }
-        for transaction in batch {
-            let arrival = self.next_arrival;
-            self.next_arrival = arrival.saturating_add(1);
-            self.enter(&transaction, Place::Queued(arrival));
-            self.queue.insert(arrival, Waiting { transaction, taken: now });
-        }
+        self.bytes = bytes;
+        self.next_arrival = self.next_arrival.saturating_add(batch.len() as u64);
+        let waiting = batch.into_iter().map(|transaction| Waiting { transaction, taken: now });
+        self.queue.extend(arrivals.zip(waiting));
         SubmitOutcome::Accepted
     }
 
@@ -142,7 +145,7 @@ impl Pool {
             if let Some((place, _)) = self.places.get_mut(&digest) {
                 *place = Place::Proposed(round);
             }
-            self.standing.insert(digest, round);
+            self.stand(digest, round);
             block.push(Proposed { arrival, waiting });
         }
         let transactions = block.iter().map(|proposed| proposed.waiting.transaction.clone()).collect();
@@ -163,7 +166,7 @@ impl Pool {
         let mut block = Vec::new();
         for transaction in transactions {
             let digest = transaction.digest();
-            self.standing.insert(digest, round);
+            self.stand(digest, round);
             let arrival = self.next_arrival;
             self.next_arrival = arrival.saturating_add(1);
             match self.places.get_mut(&digest) {
@@ -200,7 +203,7 @@ impl Pool {
                     self.standing.remove(&digest);
                 }
                 // It may have been committed, submitted again, and stand in a later block by now.
-                if self.places.get(&digest).is_none_or(|(place, _)| *place != Place::Proposed(round)) {
+                if !self.is_proposed(&digest, round) {
                     continue;
                 }
                 if self.expiry(&waiting) <= now {
@@ -223,7 +226,7 @@ impl Pool {
         let old = self.queue.iter().take_while(|(_, waiting)| self.expiry(waiting) <= now);
         let dropped: Vec<_> = old
             .map(|(arrival, waiting)| (*arrival, waiting.transaction.digest()))
-            .filter(|(_, digest)| !self.standing.contains_key(digest))
+            .filter(|(_, digest)| !self.standing.contains(digest))
             .collect();
         for (arrival, digest) in &dropped {
             self.queue.remove(arrival);
@@ -235,7 +238,7 @@ impl Pool {
     /// When [`Pool::expire`] will drop something, unless it is proposed before.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let mut queued = self.queue.values();
-        let next = queued.find(|waiting| !self.standing.contains_key(&waiting.transaction.digest()))?;
+        let next = queued.find(|waiting| !self.standing.contains(&waiting.transaction.digest()))?;
         Some(self.expiry(next))
     }
 
@@ -246,6 +249,26 @@ impl Pool {
     fn leave(&mut self, digest: &TransactionDigest) {
         if let Some((_, bytes)) = self.places.remove(digest) {
             self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Whether a transaction stands in the own block of `round` and nowhere later.
+    fn is_proposed(&self, digest: &TransactionDigest, round: Round) -> bool {
+        self.places.get(digest).is_some_and(|(place, _)| *place == Place::Proposed(round))
+    }
+
+    fn stand(&mut self, digest: TransactionDigest, round: Round) {
+        match self.standing.get_mut(&digest) {
+            Some(highest) => *highest = round,
+            None => {
+                self.standing.insert(digest, round);
+            }
+        }
+    }
+
+    fn take_back<'a>(&mut self, refused: impl Iterator<Item = &'a Transaction>) {
+        for transaction in refused {
+            self.places.remove(&transaction.digest());
         }
     }
 

@@ -36,6 +36,11 @@ pub const MAX_COMMIT_VOTES: u64 = 100;
 /// Most executed roots in a block.
 pub const MAX_EXECUTED_ROOTS: u64 = 100;
 
+/// Where the first transaction begins in the canonical bytes of a block without ancestors: header and two counts.
+const TRANSACTIONS_OFFSET: usize = 2 + 32 + 8 + 8 + 2 + 8 + 2 * LENGTH_BYTES;
+/// Bytes of a count or length.
+const LENGTH_BYTES: usize = 4;
+
 const CONTEXT: &str = "metanode 2026 block v1";
 
 /// A vote for a closing commit.
@@ -139,11 +144,25 @@ impl Block {
     }
 
     /// Signs the block. The result counts as verified: it is the signer's own word.
-    pub fn sign(self, signer: &Signer) -> VerifiedBlock {
+    pub fn sign(mut self, signer: &Signer) -> VerifiedBlock {
         let mut bytes = self.canonical_bytes();
         let digest = digest_of(&bytes);
         bytes.extend_from_slice(&signer.sign(&digest));
-        VerifiedBlock::assemble(self, digest, Bytes::from(bytes))
+        let bytes = Bytes::from(bytes);
+        self.share_payload(&bytes);
+        VerifiedBlock::assemble(self, digest, bytes)
+    }
+
+    /// Lets the transactions be parts of the block's own bytes, as those of a decoded block are: a payload is held once.
+    fn share_payload(&mut self, bytes: &Bytes) {
+        let ancestors = self.ancestors.len().saturating_mul(BLOCK_REF_BYTES);
+        let mut start = TRANSACTIONS_OFFSET.saturating_add(ancestors);
+        for transaction in &mut self.transactions {
+            start = start.saturating_add(LENGTH_BYTES);
+            let stands_there = transaction.move_into(bytes, start);
+            debug_assert!(stands_there, "the layout above");
+            start = start.saturating_add(transaction.bytes().len());
+        }
     }
 }
 
@@ -191,8 +210,9 @@ fn decode_canonical(bytes: Bytes, limits: DecodeLimits) -> Result<Block, DecodeE
     let timestamp = Timestamp::from_millis(decoder.u64("timestamp")?);
     let ancestors = decoder.block_refs("ancestors", limits.ancestors)?;
     let count = decoder.count("transactions", 4, limits.transactions)?;
-    let transactions =
-        (0..count).map(|_| decoder.bytes("transaction").map(Transaction::new)).collect::<Result<_, _>>()?;
+    let transactions = (0..count)
+        .map(|_| decoder.bytes("transaction").map(Transaction::unnamed))
+        .collect::<Result<_, _>>()?;
     let count = decoder.count("commit votes", 40, MAX_COMMIT_VOTES)?;
     let commit_votes = (0..count)
         .map(|_| {
@@ -277,7 +297,7 @@ impl VerifiedBlock {
     }
 
     /// Reads a block back from this node's own store, where only verified blocks are written: decoded and named by its
-    /// digest, its signature is not judged again.
+    /// digest, its signature is not judged again, and its transactions are named when somebody asks.
     ///
     /// # Errors
     /// If the bytes are not a signed block of this format.

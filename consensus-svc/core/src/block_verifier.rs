@@ -161,11 +161,24 @@ impl BlockVerifier {
         self.parameters().max_block_bytes.saturating_add(ancestors).saturating_add(16 << 10)
     }
 
-    /// Decodes and judges signed bytes from outside.
+    /// Decodes and judges signed bytes from outside, and names the transactions of a valid block: whoever orders them need
+    /// not hash.
     ///
     /// # Errors
     /// The first rule that the block breaks, cheap ones first, the signature last.
     pub fn verify(&self, bytes: Bytes) -> Result<VerifiedBlock, BlockError> {
+        let verified = self.judge(bytes)?;
+        verified.block().transactions.iter().for_each(|transaction| {
+            transaction.digest();
+        });
+        Ok(verified)
+    }
+
+    /// As [`BlockVerifier::verify`], but leaves the names of transactions to whoever asks for them first.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn judge(&self, bytes: Bytes) -> Result<VerifiedBlock, BlockError> {
         let (size_bytes, limit_bytes) = (bytes.len() as u64, self.max_signed_bytes());
         if size_bytes > limit_bytes {
             return Err(BlockError::Oversized { size_bytes, limit_bytes });

@@ -32,7 +32,7 @@ fn all(pool: &mut Pool, round: u64) -> Vec<Transaction> {
     pool.propose(Round::new(round), 100, 10_000)
 }
 
-const fn already(position: usize, transaction: &Transaction) -> SubmitOutcome {
+fn already(position: usize, transaction: &Transaction) -> SubmitOutcome {
     SubmitOutcome::AlreadyPooled { position, digest: transaction.digest() }
 }
 

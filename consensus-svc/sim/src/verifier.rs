@@ -27,10 +27,13 @@ impl Verifier {
             return Ok(admitted.clone());
         }
         let bytes = block.signed_bytes().clone();
-        let admitted = match self.signatures {
+        let judged = match self.signatures {
             Signatures::Skipped if honest => VerifiedBlock::from_store(bytes)?,
-            _ => self.verifier.verify(bytes)?,
+            _ => self.verifier.judge(bytes)?,
         };
+        // Its author has named the transactions already: where the bytes say what the author's block says, all share that.
+        let is_same = judged == *block && judged.block() == block.block();
+        let admitted = if is_same { block.clone() } else { judged };
         self.admitted.insert(admitted.reference(), admitted.clone());
         Ok(admitted)
     }

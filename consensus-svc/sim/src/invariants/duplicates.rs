@@ -3,9 +3,9 @@
 //!
 //! The window is computed here a second time, forward over the whole chain and never rebuilt.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use consensus_core::{ProtocolParameters, Transaction, TransactionDigest};
+use consensus_core::{ProtocolParameters, Transaction, TransactionDigest, digest_map::DigestSet};
 
 use super::{Invariant, Record};
 
@@ -16,7 +16,7 @@ pub(crate) struct Duplicates {
     max_entries: usize,
     chain: u64,
     commits: VecDeque<(u64, Vec<TransactionDigest>)>,
-    held: BTreeSet<TransactionDigest>,
+    held: DigestSet,
 }
 
 impl Duplicates {
@@ -26,7 +26,7 @@ impl Duplicates {
             max_entries: usize::try_from(parameters.max_duplicate_entries).unwrap_or(usize::MAX),
             chain: 0,
             commits: VecDeque::new(),
-            held: BTreeSet::new(),
+            held: DigestSet::default(),
         }
     }
 }
@@ -43,7 +43,7 @@ impl Invariant for Duplicates {
         }
         self.chain += 1;
         let all = sub_dag.transactions().map(Transaction::digest);
-        let expected: Vec<_> = all.filter(|digest| self.held.insert(*digest)).collect();
+        let expected: Vec<_> = all.filter(|digest| self.held.insert(*digest, ())).collect();
         let found: Vec<_> = sub_dag.unmarked_transactions().map(Transaction::digest).collect();
         if found != expected {
             return Err(format!(

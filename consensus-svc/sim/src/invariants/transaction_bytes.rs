@@ -1,17 +1,15 @@
 //! Transaction bytes: what is ordered is what a client made, byte for byte, and what one node hands on is what all hand on
 //! (D19).
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
-use consensus_core::{CommittedSubDag, Transaction, TransactionDigest, VerifiedBlock};
+use consensus_core::{CommittedSubDag, Transaction, VerifiedBlock, digest_map::DigestSet};
 
 use super::{Invariant, Record};
 
 /// What was made, and the signed bytes of each commit's blocks as they were first handed on.
 #[derive(Debug, Default)]
 pub(crate) struct TransactionBytes {
-    made: BTreeSet<TransactionDigest>,
+    made: DigestSet,
     chain: Vec<Vec<Bytes>>,
 }
 
@@ -26,7 +24,7 @@ impl TransactionBytes {
                 return Err(format!("the bytes of {reference:?} are not that block"));
             }
         }
-        // Decoding has computed each digest from its bytes.
+        // A transaction is named by the bytes that it holds, which are those of the block.
         match sub_dag.transactions().map(Transaction::digest).find(|digest| !self.made.contains(digest)) {
             Some(digest) => {
                 Err(format!("transaction {digest:?} of commit {} was never made", sub_dag.commit.index))
@@ -34,6 +32,15 @@ impl TransactionBytes {
             None => Ok(()),
         }
     }
+}
+
+/// Compares byte for byte; what stands in the same place is the same.
+fn is_same<'a>(first: &[Bytes], again: impl ExactSizeIterator<Item = &'a Bytes>) -> bool {
+    first.len() == again.len()
+        && first
+            .iter()
+            .zip(again)
+            .all(|(one, other)| (one.as_ptr(), one.len()) == (other.as_ptr(), other.len()) || one == other)
 }
 
 impl Invariant for TransactionBytes {
@@ -44,10 +51,12 @@ impl Invariant for TransactionBytes {
     fn observe(&mut self, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Made { transaction } => {
-                self.made.insert(*transaction);
+                self.made.insert(*transaction, ());
             }
             Record::Sent { honest: false, block, .. } => {
-                self.made.extend(block.block().transactions.iter().map(Transaction::digest));
+                for transaction in &block.block().transactions {
+                    self.made.insert(transaction.digest(), ());
+                }
             }
             Record::Delivered { node, sub_dag, .. } => {
                 if sub_dag.blocks.len() != sub_dag.commit.blocks.len() {
@@ -60,7 +69,7 @@ impl Invariant for TransactionBytes {
                         self.check_first(sub_dag)?;
                         self.chain.push(bytes.cloned().collect());
                     }
-                    Some(first) if !first.iter().eq(bytes) => {
+                    Some(first) if !is_same(first, bytes) => {
                         return Err(format!(
                             "node {node} hands on other bytes in commit {}",
                             sub_dag.commit.index

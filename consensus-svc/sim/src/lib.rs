@@ -19,6 +19,7 @@ pub mod explain;
 mod fault;
 mod happening;
 mod invariants;
+mod names;
 mod network;
 mod node;
 mod plan;

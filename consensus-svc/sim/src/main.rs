@@ -50,26 +50,26 @@ fn campaign(args: &Args) -> ExitCode {
 fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
     let next = Mutex::new(plans.iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(plans.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(plans.len()) {
-            scope.spawn(|| {
-                loop {
-                    let Some((place, plan)) = next.lock().unwrap_or_else(PoisonError::into_inner).next()
-                    else {
-                        return;
-                    };
-                    let started = Instant::now();
-                    let report = run(plan);
-                    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    if let Some(violation) = &report.violation {
-                        let (seed, weather, repro) = (report.seed, report.weather.name(), report.repro(more));
-                        println!("FAIL seed {seed} {weather}: {violation}\n  {repro}");
-                    }
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took_ms)));
-                }
-            });
+    let work = || {
+        loop {
+            let Some((place, plan)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                return;
+            };
+            let started = Instant::now();
+            let report = run(plan);
+            let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if let Some(violation) = &report.violation {
+                let (seed, weather, repro) = (report.seed, report.weather.name(), report.repro(more));
+                println!("FAIL seed {seed} {weather}: {violation}\n  {repro}");
+            }
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took_ms)));
         }
-    });
+    };
+    match jobs.min(plans.len()) {
+        // The first thread has the allocator's main arena, which grows in larger steps.
+        1 => work(),
+        threads => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work)))),
+    }
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, done)| done).collect()

@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 
-use consensus_core::{ProtocolParameters, Transaction, TransactionDigest, digest_map::DigestSet};
+use consensus_core::{ProtocolParameters, Transaction};
 
 use super::{Invariant, Record};
+use crate::names::{NameSet, name};
 
 /// The unmarked digests of the newest commits.
 #[derive(Debug)]
@@ -15,8 +16,8 @@ pub(crate) struct Duplicates {
     window_ms: u64,
     max_entries: usize,
     chain: u64,
-    commits: VecDeque<(u64, Vec<TransactionDigest>)>,
-    held: DigestSet,
+    commits: VecDeque<(u64, Vec<u64>)>,
+    held: NameSet,
 }
 
 impl Duplicates {
@@ -26,7 +27,7 @@ impl Duplicates {
             max_entries: usize::try_from(parameters.max_duplicate_entries).unwrap_or(usize::MAX),
             chain: 0,
             commits: VecDeque::new(),
-            held: DigestSet::default(),
+            held: NameSet::default(),
         }
     }
 }
@@ -42,9 +43,10 @@ impl Invariant for Duplicates {
             return Ok(());
         }
         self.chain += 1;
-        let all = sub_dag.transactions().map(Transaction::digest);
-        let expected: Vec<_> = all.filter(|digest| self.held.insert(*digest, ())).collect();
-        let found: Vec<_> = sub_dag.unmarked_transactions().map(Transaction::digest).collect();
+        let named = |transaction: &Transaction| name(&transaction.digest());
+        let all = sub_dag.transactions().map(named);
+        let expected: Vec<_> = all.filter(|name| self.held.insert(*name, ()).is_none()).collect();
+        let found: Vec<_> = sub_dag.unmarked_transactions().map(named).collect();
         if found != expected {
             return Err(format!(
                 "commit {} is to execute {} transactions, {} are new in the window",
@@ -58,8 +60,8 @@ impl Invariant for Duplicates {
         while self.commits.front().is_some_and(|(at_ms, _)| at_ms + self.window_ms < now_ms)
             || self.held.len() > self.max_entries
         {
-            for digest in self.commits.pop_front().into_iter().flat_map(|(_, digests)| digests) {
-                self.held.remove(&digest);
+            for name in self.commits.pop_front().into_iter().flat_map(|(_, names)| names) {
+                self.held.remove(name);
             }
         }
         Ok(())

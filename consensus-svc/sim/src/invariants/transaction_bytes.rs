@@ -2,14 +2,15 @@
 //! (D19).
 
 use bytes::Bytes;
-use consensus_core::{CommittedSubDag, Transaction, VerifiedBlock, digest_map::DigestSet};
+use consensus_core::{CommittedSubDag, Transaction, VerifiedBlock};
 
 use super::{Invariant, Record};
+use crate::names::{NameSet, name};
 
 /// What was made, and the signed bytes of each commit's blocks as they were first handed on.
 #[derive(Debug, Default)]
 pub(crate) struct TransactionBytes {
-    made: DigestSet,
+    made: NameSet,
     chain: Vec<Vec<Bytes>>,
 }
 
@@ -25,7 +26,8 @@ impl TransactionBytes {
             }
         }
         // A transaction is named by the bytes that it holds, which are those of the block.
-        match sub_dag.transactions().map(Transaction::digest).find(|digest| !self.made.contains(digest)) {
+        match sub_dag.transactions().map(Transaction::digest).find(|digest| !self.made.contains(name(digest)))
+        {
             Some(digest) => {
                 Err(format!("transaction {digest:?} of commit {} was never made", sub_dag.commit.index))
             }
@@ -51,11 +53,11 @@ impl Invariant for TransactionBytes {
     fn observe(&mut self, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Made { transaction } => {
-                self.made.insert(*transaction, ());
+                self.made.insert(name(transaction), ());
             }
             Record::Sent { honest: false, block, .. } => {
                 for transaction in &block.block().transactions {
-                    self.made.insert(transaction.digest(), ());
+                    self.made.insert(name(&transaction.digest()), ());
                 }
             }
             Record::Delivered { node, sub_dag, .. } => {

@@ -2,10 +2,10 @@
 //!
 //! A run of a heavy load makes a million transactions, and whole digests would cost more memory, and so more time, than the
 //! machines do. Nobody grinds digests here, so eight uniform bytes tell a million apart: two are alike in one run of
-//! some thirty million. A hash map, never iterated, so its order is nowhere seen.
+//! some thirty million. A hash set, never iterated, so its order is nowhere seen.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -17,39 +17,31 @@ pub(crate) const fn name(digest: &TransactionDigest) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Values by name.
-#[derive(Debug)]
-pub(crate) struct NameMap<V>(HashMap<u64, V, BuildHasherDefault<AsItIs>>);
-
 /// A set of names.
-pub(crate) type NameSet = NameMap<()>;
+#[derive(Debug, Default)]
+pub(crate) struct NameSet(HashSet<u64, BuildHasherDefault<AsItIs>>);
 
-impl<V> Default for NameMap<V> {
-    fn default() -> Self {
-        Self(HashMap::default())
-    }
-}
-
-impl<V> NameMap<V> {
+impl NameSet {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     pub(crate) fn contains(&self, name: u64) -> bool {
-        self.0.contains_key(&name)
+        self.0.contains(&name)
     }
 
-    pub(crate) fn get(&self, name: u64) -> Option<&V> {
-        self.0.get(&name)
+    /// Enters a name. Whether it is new.
+    pub(crate) fn insert(&mut self, name: u64) -> bool {
+        self.0.insert(name)
     }
 
-    /// Enters a value; the one that it replaces.
-    pub(crate) fn insert(&mut self, name: u64, value: V) -> Option<V> {
-        self.0.insert(name, value)
+    /// Takes a name out. Whether it was in.
+    pub(crate) fn remove(&mut self, name: u64) -> bool {
+        !self.0.is_empty() && self.0.remove(&name)
     }
 
-    pub(crate) fn remove(&mut self, name: u64) {
-        self.0.remove(&name);
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 

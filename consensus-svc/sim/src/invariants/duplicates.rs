@@ -45,7 +45,7 @@ impl Invariant for Duplicates {
         self.chain += 1;
         let named = |transaction: &Transaction| name(&transaction.digest());
         let all = sub_dag.transactions().map(named);
-        let expected: Vec<_> = all.filter(|name| self.held.insert(*name, ()).is_none()).collect();
+        let expected: Vec<_> = all.filter(|name| self.held.insert(*name)).collect();
         let found: Vec<_> = sub_dag.unmarked_transactions().map(named).collect();
         if found != expected {
             return Err(format!(

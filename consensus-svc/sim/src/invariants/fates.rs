@@ -4,22 +4,21 @@
 //!
 //! That nothing stays without a fate is for the end to tell: [`Fates::open`] is what is owed.
 
-use std::collections::HashSet;
-
-use consensus_core::{Transaction, TransactionDigest};
+use consensus_core::Transaction;
 
 use super::{Invariant, Record};
+use crate::names::{NameSet, name};
 
 /// The open transactions of one node. Looked up, never walked.
 #[derive(Debug, Default)]
 struct Ledger {
     /// Accepted, without a fate.
-    open: HashSet<TransactionDigest>,
+    open: NameSet,
     /// Of an earlier life: what is not found in durable own blocks is forgiven.
-    suspended: HashSet<TransactionDigest>,
+    suspended: NameSet,
     /// In durable own blocks, but without an acceptance that a client heard of in time, or with a fate already: a fate may
     /// follow and none must.
-    tolerated: HashSet<TransactionDigest>,
+    tolerated: NameSet,
 }
 
 /// By node.
@@ -47,22 +46,22 @@ impl Invariant for Fates {
             Record::Accepted { node, transactions } => {
                 let ledger = &mut self.0[*node];
                 for digest in *transactions {
-                    ledger.tolerated.remove(digest);
-                    if !ledger.open.insert(*digest) {
+                    ledger.tolerated.remove(name(digest));
+                    if !ledger.open.insert(name(digest)) {
                         return Err(format!("node {node} accepts {digest}, which it holds already"));
                     }
                 }
             }
             Record::Delivered { node, sub_dag, .. } => {
                 let ledger = &mut self.0[*node];
-                for digest in sub_dag.transactions().map(Transaction::digest) {
-                    let _ = ledger.open.remove(&digest) || ledger.suspended.remove(&digest);
+                for name in sub_dag.transactions().map(Transaction::digest).map(|digest| name(&digest)) {
+                    let _ = ledger.open.remove(name) || ledger.suspended.remove(name);
                 }
             }
             Record::Dropped { node, transactions } => {
                 let ledger = &mut self.0[*node];
                 for digest in *transactions {
-                    if !ledger.open.remove(digest) && !ledger.tolerated.remove(digest) {
+                    if !ledger.open.remove(name(digest)) && !ledger.tolerated.remove(name(digest)) {
                         return Err(format!(
                             "node {node} drops {digest}, which had no open acceptance there"
                         ));
@@ -77,12 +76,12 @@ impl Invariant for Fates {
             Record::Recovered { node, transactions } => {
                 let ledger = &mut self.0[*node];
                 for digest in *transactions {
-                    let set = if ledger.suspended.remove(digest) {
+                    let set = if ledger.suspended.remove(name(digest)) {
                         &mut ledger.open
                     } else {
                         &mut ledger.tolerated
                     };
-                    set.insert(*digest);
+                    set.insert(name(digest));
                 }
                 ledger.suspended.clear();
             }

@@ -53,11 +53,11 @@ impl Invariant for TransactionBytes {
     fn observe(&mut self, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Made { transaction } => {
-                self.made.insert(name(transaction), ());
+                self.made.insert(name(transaction));
             }
             Record::Sent { honest: false, block, .. } => {
                 for transaction in &block.block().transactions {
-                    self.made.insert(name(&transaction.digest()), ());
+                    self.made.insert(name(&transaction.digest()));
                 }
             }
             Record::Delivered { node, sub_dag, .. } => {

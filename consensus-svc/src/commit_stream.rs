@@ -16,6 +16,8 @@
 mod backoff;
 mod bridge;
 mod executor;
+#[cfg(feature = "testkit")]
+pub(crate) mod fuzzing;
 pub mod handshake;
 mod log_source;
 mod outlets;

@@ -46,10 +46,15 @@ pub enum GenesisFileError {
 pub fn read(path: &Path) -> Result<GenesisFile, GenesisFileError> {
     let text = fs::read_to_string(path)
         .map_err(|source| GenesisFileError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| GenesisFileError::Malformed {
-        path: path.to_owned(),
-        reason: error.to_string().trim_end().to_owned(),
-    })
+    parse(&text).map_err(|reason| GenesisFileError::Malformed { path: path.to_owned(), reason })
+}
+
+/// Reads text into its form.
+///
+/// # Errors
+/// The place and what is wrong there.
+pub(crate) fn parse(text: &str) -> Result<GenesisFile, String> {
+    toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
 }
 
 /// Checks a file's content, its chain id last. Everything that is wrong is noted in `problems`; `None` if anything was.

@@ -12,6 +12,8 @@ pub mod commit_stream;
 pub mod config;
 pub mod driver;
 pub mod error;
+#[cfg(feature = "testkit")]
+pub mod fuzzing;
 pub mod genesis_file;
 pub mod guard;
 pub mod identity;

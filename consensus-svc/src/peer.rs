@@ -27,6 +27,8 @@ mod connect;
 mod error;
 mod event;
 mod fetch;
+#[cfg(feature = "testkit")]
+pub(crate) mod fuzzing;
 mod inbound;
 mod link;
 mod listener;

@@ -54,7 +54,8 @@ impl VerifierPool {
     }
 }
 
-fn judge(verifier: &BlockVerifier, blocks: Vec<Bytes>) -> Verdict {
+/// Judges blocks in order up to the first that is invalid.
+pub(super) fn judge(verifier: &BlockVerifier, blocks: Vec<Bytes>) -> Verdict {
     let mut valid = Vec::with_capacity(blocks.len());
     for bytes in blocks {
         // A block in an allocation of its own: what comes from the wire is a slice of a whole message, and one small block

@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod error;
+#[cfg(feature = "testkit")]
+pub mod fuzzing;
 pub mod network;
 pub mod node;
 pub mod server;

@@ -12,12 +12,14 @@ use crate::{
     submit::{SubmitLimits, check_batch},
 };
 
+pub use crate::{commit_stream::fuzzing::acknowledgements, peer::fuzzing::peer_messages};
+
 /// All targets of this crate by name.
 pub const TARGETS: [(&str, Target); 4] = [
     ("genesis_file", genesis_file),
-    ("peer_messages", peer::fuzzing::peer_messages),
+    ("peer_messages", peer_messages),
     ("submit_messages", submit_messages),
-    ("acknowledgements", commit_stream::fuzzing::acknowledgements),
+    ("acknowledgements", acknowledgements),
 ];
 
 /// Seeds of every target of this crate, by name.

@@ -16,7 +16,7 @@ const SENT: u8 = 20;
 ///
 /// # Panics
 /// If the cursor falls, passes what was sent, or moves on an answer with another digest: a bug.
-pub(crate) fn acknowledgements(mut bytes: &[u8]) {
+pub fn acknowledgements(mut bytes: &[u8]) {
     let mut window = Window::new(usize::from(SENT), u64::MAX, CommitIndex::NONE, CommitDigest::ZERO);
     for index in 1..=SENT {
         window.sent(CommitDigest::new([index; 32]), u64::from(index));

@@ -28,7 +28,7 @@ static NETWORK: LazyLock<Network> = LazyLock::new(|| {
 ///
 /// # Panics
 /// If more is let through than was allowed, or other than what was sent: a bug.
-pub(crate) fn peer_messages(bytes: &[u8]) {
+pub fn peer_messages(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let message = Bytes::copy_from_slice(rest);
     match kind % 7 {

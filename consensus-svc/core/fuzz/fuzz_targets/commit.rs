@@ -1,0 +1,5 @@
+//! Canonical bytes of commits.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| consensus_core::testkit::fuzzing::commit(bytes));

@@ -68,7 +68,7 @@ pub struct Driver<D: Durability, N> {
 
 enum Step {
     Shutdown,
-    Released(Effect),
+    Released(Box<Effect>),
     Input(Input),
     Peer(PeerEvent),
     Submission(Submission),
@@ -118,7 +118,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         loop {
             match self.next_step(&shutdown).await? {
                 Step::Shutdown => return self.drain().await,
-                Step::Released(effect) => self.release(effect),
+                Step::Released(effect) => self.release(*effect),
                 Step::Input(input) => self.handle(input).await?,
                 Step::Peer(event) => self.take_peer_event(event).await?,
                 Step::Submission(Submission { transactions, answer }) => {
@@ -140,7 +140,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         let Inputs { peers, submissions, halt } = &mut self.inputs;
         Ok(tokio::select! {
             () = shutdown.cancelled() => Step::Shutdown,
-            effect = self.queue.released() => Step::Released(effect?),
+            effect = self.queue.released() => Step::Released(Box::new(effect?)),
             () = halt.cancelled(), if room && !self.halted => Step::Input(Input::Halt),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if room && deadline.is_some() => {
                 Step::Input(Input::Tick)

@@ -195,6 +195,7 @@ fn parameters_from_file(file: &GenesisParameters) -> ProtocolParameters {
         max_transaction_bytes: file.max_transaction_bytes,
         duplicate_window: Duration::from_millis(file.duplicate_window_ms),
         max_duplicate_entries: file.max_duplicate_entries,
+        schedule_window_rounds: file.schedule_window_rounds,
     }
 }
 
@@ -211,6 +212,7 @@ fn parameters_to_file(parameters: &ProtocolParameters) -> GenesisParameters {
         max_transaction_bytes: parameters.max_transaction_bytes,
         duplicate_window_ms: u64::try_from(parameters.duplicate_window.as_millis()).unwrap_or(u64::MAX),
         max_duplicate_entries: parameters.max_duplicate_entries,
+        schedule_window_rounds: parameters.schedule_window_rounds,
     }
 }
 

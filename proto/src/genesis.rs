@@ -55,6 +55,9 @@ pub struct GenesisParameters {
     pub duplicate_window_ms: u64,
     /// Most digests that are kept for that, about 100 bytes of memory each; 1 to 10000000. Default 500000.
     pub max_duplicate_entries: u64,
+    /// Leader rounds of a window of the leader schedule: who votes late or not at all in one has no leader slots in the
+    /// next. 10 to 100000; default 120. Lower reacts to short disturbances, higher waits longer for dead leaders.
+    pub schedule_window_rounds: u64,
 }
 
 impl Default for GenesisParameters {
@@ -71,6 +74,7 @@ impl Default for GenesisParameters {
             max_transaction_bytes: 512 << 10,
             duplicate_window_ms: 60_000,
             max_duplicate_entries: 500_000,
+            schedule_window_rounds: 120,
         }
     }
 }

@@ -62,7 +62,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// A committer for the genesis committee and its round-robin schedule.
+    /// A committer for the genesis committee and its plain round-robin schedule.
     pub fn new(genesis: Arc<Genesis>) -> Self {
         let schedule = LeaderSchedule::new(genesis.committee(), genesis.parameters().leaders_per_round);
         Self { genesis, schedule }
@@ -71,6 +71,11 @@ impl Committer {
     /// The schedule in force.
     pub const fn schedule(&self) -> &LeaderSchedule {
         &self.schedule
+    }
+
+    /// Puts another schedule into force. What was decided under the one before, and not taken, is void.
+    pub fn set_schedule(&mut self, schedule: LeaderSchedule) {
+        self.schedule = schedule;
     }
 
     /// The longest run of decided slots that starts right after `after`, or at the first slot of round 1.

@@ -75,8 +75,9 @@ impl Consensus {
         recovery::check_commits(&log, genesis.parameters().gc_depth)?;
         recovery::check_guard(&log, own, committee.epoch())?;
 
-        let ordering = Ordering::recover(genesis.clone(), &mut log);
-        let dag = recovery::rebuild_dag(genesis.clone(), ordering.gc_round(), log.blocks)?;
+        let gc_round = recovery::gc_round(&log, genesis.parameters().gc_depth);
+        let dag = recovery::rebuild_dag(genesis.clone(), gc_round, std::mem::take(&mut log.blocks))?;
+        let ordering = Ordering::recover(genesis.clone(), &dag, &mut log)?;
         recovery::check_own_last(&dag, log.own_last.as_ref())?;
         let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
         let authorities = committee.size();
@@ -399,6 +400,7 @@ impl Consensus {
             gc_round: self.ordering.gc_round(),
             own_round: self.proposer.last().round(),
             last_committed_rounds: self.ordering.committed_rounds().to_vec(),
+            schedule: self.ordering.schedule_state(),
         };
         outbox.release(&mut self.unpersisted, progress)
     }

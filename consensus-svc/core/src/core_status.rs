@@ -2,7 +2,7 @@
 
 use crate::{
     fetch::FetchStatus,
-    types::{BlockRef, CommitIndex, Round},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round},
 };
 
 /// What the machine shows of itself. Observed only.
@@ -40,6 +40,10 @@ pub struct CoreStatus {
     pub accepted_rounds: Vec<Round>,
     /// Own blocks that were made without a leader of the previous round.
     pub leader_timeouts_total: u64,
+    /// First round of the leader schedule in force.
+    pub schedule_since: Round,
+    /// Authorities whose leader slots others take in it, for their votes came late or not at all in the window before.
+    pub unseated: Vec<AuthorityIndex>,
     /// Leader slots skipped since the start.
     pub skipped_leaders_total: u64,
     /// Second blocks of a slot seen since the start.

@@ -7,6 +7,7 @@ use crate::{
     evidence::Equivocation,
     fetch::Fetch,
     input::Ticket,
+    schedule_state::ScheduleState,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, TransactionDigest},
 };
 
@@ -189,4 +190,6 @@ pub struct Progress {
     pub own_round: Round,
     /// Highest committed round by authority.
     pub last_committed_rounds: Vec<Round>,
+    /// The leader schedule after the last commit.
+    pub schedule: ScheduleState,
 }

@@ -9,7 +9,10 @@ use crate::{
     types::{ChainId, Timestamp},
 };
 
-const CONTEXT: &str = "metanode 2026 genesis v1";
+/// Format of the canonical bytes. Format 1 had no `schedule_window_rounds`; no network was ever run on it.
+const GENESIS_VERSION: u16 = 2;
+
+const CONTEXT: &str = "metanode 2026 genesis v2";
 
 /// Bytes counted for each block on top of its transactions, when commits are measured.
 pub const BLOCK_OVERHEAD_BYTES: u64 = 128;
@@ -40,6 +43,8 @@ pub struct ProtocolParameters {
     pub duplicate_window: Duration,
     /// Most digests that are kept for that; 1 to 10000000.
     pub max_duplicate_entries: u64,
+    /// Leader rounds of a window of the leader schedule, which ends with the commit that reaches them; 10 to 100000.
+    pub schedule_window_rounds: u64,
 }
 
 impl Default for ProtocolParameters {
@@ -56,6 +61,7 @@ impl Default for ProtocolParameters {
             max_transaction_bytes: 512 << 10,
             duplicate_window: Duration::from_secs(60),
             max_duplicate_entries: 500_000,
+            schedule_window_rounds: 120,
         }
     }
 }
@@ -161,6 +167,7 @@ fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Ve
         ("max_transaction_bytes", u64::from(p.max_transaction_bytes), 1, largest_transaction),
         ("duplicate_window_ms", millis(p.duplicate_window), 1, 3_600_000),
         ("max_duplicate_entries", p.max_duplicate_entries, 1, 10_000_000),
+        ("schedule_window_rounds", p.schedule_window_rounds, 10, 100_000),
     ];
     ranges
         .into_iter()
@@ -177,7 +184,7 @@ fn canonical_bytes(
 ) -> Vec<u8> {
     let mut encoder = Encoder::default();
     encoder
-        .u16(1)
+        .u16(GENESIS_VERSION)
         .bytes(name.as_bytes())
         .u64(timestamp.as_millis())
         .u16(p.leaders_per_round)
@@ -191,6 +198,7 @@ fn canonical_bytes(
         .u32(p.max_transaction_bytes)
         .u64(millis(p.duplicate_window))
         .u64(p.max_duplicate_entries)
+        .u64(p.schedule_window_rounds)
         .raw(committee.digest().as_bytes());
     encoder.finish()
 }

@@ -52,7 +52,10 @@ pub mod params;
 pub mod pool;
 mod proposer;
 pub mod recovery;
+pub mod reputation;
+pub mod schedule_state;
 mod signing;
+pub mod swap_table;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod threshold_clock;
@@ -85,6 +88,9 @@ pub use leader_schedule::{LeaderSchedule, LeaderSlot};
 pub use linearizer::Linearizer;
 pub use params::{Params, ParamsError};
 pub use recovery::{RecoverError, RecoveredLog};
+pub use reputation::Reputation;
+pub use schedule_state::ScheduleState;
+pub use swap_table::SwapTable;
 pub use transaction::Transaction;
 pub use types::{
     AuthorityIndex, BlockDigest, BlockRef, ChainId, CommitDigest, CommitIndex, CommitteeDigest, Epoch, Round,

@@ -1,4 +1,8 @@
-//! From the DAG to the chain of commits: the commit rule and the linearizer, run in turn.
+//! From the DAG to the chain of commits: the commit rule, the linearizer and the leader schedule, run in turn.
+//!
+//! The schedule changes at a closing commit, so what was decided behind that commit under the old one is thrown away and
+//! decided again. Nobody can have acted on it: commits are formed in slot order, and every authority finds the same closing
+//! commit before it takes any later slot.
 
 use std::sync::Arc;
 
@@ -11,7 +15,9 @@ use crate::{
     genesis::Genesis,
     leader_schedule::{LeaderSchedule, LeaderSlot},
     linearizer::Linearizer,
-    recovery::RecoveredLog,
+    recovery::{RecoverError, RecoveredLog},
+    reputation::Reputation,
+    schedule_state::ScheduleState,
     types::{BlockRef, CommitIndex, Round, TransactionDigest},
 };
 
@@ -21,37 +27,72 @@ pub(crate) struct Ordering {
     committer: Committer,
     decided: Option<LeaderSlot>,
     linearizer: Linearizer,
+    reputation: Reputation,
     skipped_leaders: u64,
     history: DecisionHistory,
 }
 
 impl Ordering {
-    /// Goes on after the commits of a store, which [`check_commits`](crate::recovery::check_commits) has accepted. Takes
-    /// the window of duplicates out of `log`.
-    pub(crate) fn recover(genesis: Arc<Genesis>, log: &mut RecoveredLog) -> Self {
-        let duplicates = log.duplicates.take();
+    /// Goes on after the commits of a store, which [`check_commits`](crate::recovery::check_commits) has accepted. `dag`
+    /// holds the store's blocks above the GC round. Takes the window of duplicates and the schedule out of `log`.
+    ///
+    /// # Errors
+    /// If the stored schedule does not fit, or a committed block above the GC round is missing.
+    pub(crate) fn recover(
+        genesis: Arc<Genesis>,
+        dag: &Dag,
+        log: &mut RecoveredLog,
+    ) -> Result<Self, RecoverError> {
+        let (duplicates, schedule) = (log.duplicates.take(), std::mem::take(&mut log.schedule));
+        let reputation = Reputation::recover(genesis.clone(), &log.commits, dag, schedule)?;
         let linearizer =
             Linearizer::recover(genesis.clone(), &log.commits, &log.last_committed_rounds, duplicates);
-        let committer = Committer::new(genesis);
         let last_leader = log.commits.last().and_then(|(commit, _)| commit.leaders.last());
         let decided =
-            last_leader.and_then(|leader| committer.schedule().slot_of(leader.round, leader.author));
-        Self { committer, decided, linearizer, skipped_leaders: 0, history: DecisionHistory::default() }
+            last_leader.and_then(|leader| reputation.schedule().slot_of(leader.round, leader.author));
+        let mut committer = Committer::new(genesis);
+        committer.set_schedule(reputation.schedule().clone());
+        let history = DecisionHistory::default();
+        Ok(Self { committer, decided, linearizer, reputation, skipped_leaders: 0, history })
     }
 
     /// Takes every leader that the DAG decides by now, and answers with the commits that they close.
     pub(crate) fn order(&mut self, dag: &Dag) -> Vec<CommittedSubDag> {
         let mut commits = Vec::new();
+        while self.order_until_switch(dag, &mut commits) {}
+        commits
+    }
+
+    /// True if the schedule changed before all that is decided was taken.
+    fn order_until_switch(&mut self, dag: &Dag, commits: &mut Vec<CommittedSubDag>) -> bool {
         let judged = self.committer.judge(dag, self.decided);
         for leader in judged.run() {
             self.decided = Some(leader.slot);
             self.history.note(dag, &judged, leader);
             match &leader.decision {
                 Decision::Skip => self.skipped_leaders = self.skipped_leaders.saturating_add(1),
-                Decision::Commit(block) => commits.extend(self.linearizer.commit_leader(dag, block)),
+                Decision::Commit(block) => {
+                    let formed = self.linearizer.commit_leader(dag, block);
+                    let switched =
+                        formed.iter().fold(false, |before, sub_dag| self.note_commit(sub_dag) | before);
+                    commits.extend(formed);
+                    if switched {
+                        return true;
+                    }
+                }
             }
         }
-        commits
+        false
+    }
+
+    /// Counts the next commit in the chain, whoever formed it, and puts the new schedule into force where it closes a window.
+    /// Whether it does.
+    pub(crate) fn note_commit(&mut self, sub_dag: &CommittedSubDag) -> bool {
+        let switched = self.reputation.note_commit(sub_dag);
+        if switched {
+            self.committer.set_schedule(self.reputation.schedule().clone());
+        }
+        switched
     }
 
     /// The slots that are not decided yet, and why.
@@ -67,6 +108,11 @@ impl Ordering {
     /// The schedule in force.
     pub(crate) const fn schedule(&self) -> &LeaderSchedule {
         self.committer.schedule()
+    }
+
+    /// Where the schedule stands after the last commit formed.
+    pub(crate) fn schedule_state(&self) -> ScheduleState {
+        self.reputation.state()
     }
 
     /// Blocks at or below this round are never committed any more.

@@ -8,6 +8,7 @@ use crate::{
     dag::Dag,
     duplicates::DuplicateWindow,
     genesis::Genesis,
+    schedule_state::ScheduleState,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot},
 };
 
@@ -25,6 +26,8 @@ pub struct RecoveredLog {
     /// The window of duplicates, rebuilt from the newest commits ([`DuplicateWindow::rebuild`]); `None` before the first
     /// commit.
     pub duplicates: Option<DuplicateWindow>,
+    /// The leader schedule after the last commit, from the last [`Progress`](crate::Progress); counts only if there is one.
+    pub schedule: ScheduleState,
     /// Highest committed round by authority, from the last [`Progress`](crate::Progress); may be empty. Shown to operators,
     /// it decides nothing.
     pub last_committed_rounds: Vec<Round>,
@@ -92,6 +95,20 @@ pub enum RecoverError {
     /// There are commits, and no window of duplicates that was rebuilt from them.
     #[error("the window of duplicates was not rebuilt from the commits")]
     MissingDuplicates,
+    /// The stored leader schedule cannot stand after the last commit of this committee.
+    #[error("the leader schedule stored with commit {index} does not fit the committee")]
+    Schedule {
+        /// The last commit.
+        index: CommitIndex,
+    },
+    /// A committed block above the GC round is not there.
+    #[error("block {block} of commit {index} is above the GC round and not in the store")]
+    MissingCommitted {
+        /// The commit.
+        index: CommitIndex,
+        /// The block.
+        block: BlockRef,
+    },
     /// A block of the store lacks an ancestor that the store should hold.
     #[error("block {block} is in the store without its ancestor {ancestor}")]
     MissingAncestor {
@@ -164,6 +181,11 @@ pub(crate) fn check_guard(log: &RecoveredLog, own: AuthorityIndex, epoch: Epoch)
         Some((_, guard)) if guard > stored => Err(RecoverError::BelowGuard { stored, guard }),
         _ => Ok(()),
     }
+}
+
+/// The GC round after the last commit of a store.
+pub(crate) fn gc_round(log: &RecoveredLog, gc_depth: u64) -> Round {
+    log.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round().minus(gc_depth))
 }
 
 /// Builds the DAG from stored blocks, lowest first, and refuses a block whose ancestor is missing.

@@ -19,7 +19,7 @@ fn genesis(name: &str, parameters: ProtocolParameters) -> Result<Genesis, Vec<Ge
 }
 
 /// Field, least, greatest, how to set it. Other parameters stand at their defaults.
-const FIELDS: [(&str, u64, u64, Change); 11] = [
+const FIELDS: [(&str, u64, u64, Change); 12] = [
     ("leaders_per_round", 1, 4, |p, v| p.leaders_per_round = u16::try_from(v).expect("small")),
     // Below twice `heartbeat_rounds` that one is out of range, so it moves along.
     ("gc_depth", 10, 10_000, |p, v| (p.gc_depth, p.heartbeat_rounds) = (v, 1)),
@@ -36,6 +36,7 @@ const FIELDS: [(&str, u64, u64, Change); 11] = [
     ("max_transaction_bytes", 1, (2 << 20) - 128 - 16, |p, v| p.max_transaction_bytes = small(v)),
     ("duplicate_window_ms", 1, 3_600_000, |p, v| p.duplicate_window = Duration::from_millis(v)),
     ("max_duplicate_entries", 1, 10_000_000, |p, v| p.max_duplicate_entries = v),
+    ("schedule_window_rounds", 10, 100_000, |p, v| p.schedule_window_rounds = v),
 ];
 
 #[test]
@@ -118,6 +119,7 @@ fn every_genesis_problem_is_listed() {
         max_transaction_bytes: 0,
         duplicate_window: Duration::ZERO,
         max_duplicate_entries: 0,
+        schedule_window_rounds: 0,
     };
     let problems = genesis("", wrong).expect_err("all wrong");
     let fields: Vec<_> = problems.iter().map(|problem| problem.field).collect();
@@ -150,6 +152,7 @@ fn the_chain_id_covers_every_parameter_name_time_and_committee() {
         ProtocolParameters { max_transaction_bytes: (512 << 10) + 1, ..defaults() },
         ProtocolParameters { duplicate_window: Duration::from_millis(59_999), ..defaults() },
         ProtocolParameters { max_duplicate_entries: 499_999, ..defaults() },
+        ProtocolParameters { schedule_window_rounds: 121, ..defaults() },
     ] {
         add(genesis("test", changed));
     }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
     AuthorityIndex, BlockRef, Certificate, Commit, CommitDigest, CommitIndex, CommittedSubDag,
-    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RecoveredLog, Round, Slot, Transaction,
-    TransactionDigest, VerifiedBlock, WriteBatch,
+    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RecoveredLog, Round, ScheduleState, Slot,
+    Transaction, TransactionDigest, VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -20,6 +20,8 @@ pub(crate) struct Store {
     pub(crate) certificates: BTreeMap<CommitIndex, Certificate>,
     last_committed_rounds: Vec<Round>,
     pub(crate) evidence: BTreeMap<Slot, EquivocationProof>,
+    /// The leader schedule after the last commit.
+    schedule: ScheduleState,
 }
 
 impl Store {
@@ -29,6 +31,7 @@ impl Store {
         self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
+        self.schedule.clone_from(&batch.progress.schedule);
     }
 
     /// Whether a commit is held under this digest.
@@ -87,6 +90,7 @@ impl Store {
         let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
         let duplicates = Some(self.duplicates(parameters));
         let last_committed_rounds = self.last_committed_rounds.clone();
+        let schedule = self.schedule.clone();
         let evidence = self.evidence.keys().copied().collect();
         let certified = self.certificates.keys().next_back().copied().unwrap_or_default();
         RecoveredLog {
@@ -94,6 +98,7 @@ impl Store {
             blocks,
             own_last,
             duplicates,
+            schedule,
             last_committed_rounds,
             evidence,
             certified,

@@ -1,60 +1,99 @@
 //! Stored bytes of [`Progress`], big-endian:
 //!
 //! ```text
-//! format u8 = 1 | epoch u64 | last commit u64 | GC round u64 | own round u64
+//! format u8 = 2 | epoch u64 | last commit u64 | GC round u64 | own round u64
 //! last committed rounds: u32 count, (round u64)*
+//! leader schedule: since u64 | table | previous table | points: u32 count, (u128)*
+//! table: unseated: u32 count, (author u16)* | substitutes: u32 count, (author u16)*
 //! ```
+//!
+//! Format 1 had no leader schedule; it belongs to chains of genesis format 1, which are refused by their chain id.
 
-use consensus_core::{CommitIndex, Epoch, Progress, Round};
+use consensus_core::{AuthorityIndex, CommitIndex, Epoch, Progress, Round, ScheduleState, SwapTable};
 
-const FORMAT: u8 = 1;
-const HEAD_BYTES: usize = 1 + 4 * 8 + 4;
+const FORMAT: u8 = 2;
 
 /// The stored bytes.
 pub(super) fn encode(progress: &Progress) -> Vec<u8> {
-    let rounds = &progress.last_committed_rounds;
-    let count = u32::try_from(rounds.len()).expect("a committee has at most 1000 authorities");
-    let mut bytes = Vec::with_capacity(HEAD_BYTES + rounds.len() * 8);
-    bytes.push(FORMAT);
+    let mut bytes = vec![FORMAT];
     for number in
         [progress.epoch.get(), progress.last_commit.get(), progress.gc_round.get(), progress.own_round.get()]
     {
         bytes.extend_from_slice(&number.to_be_bytes());
     }
-    bytes.extend_from_slice(&count.to_be_bytes());
-    for round in rounds {
-        bytes.extend_from_slice(&round.get().to_be_bytes());
+    put_list(&mut bytes, &progress.last_committed_rounds, |round| round.get().to_be_bytes());
+    let schedule = &progress.schedule;
+    bytes.extend_from_slice(&schedule.since.get().to_be_bytes());
+    for table in [&schedule.table, &schedule.previous] {
+        put_list(&mut bytes, table.unseated(), |authority| authority.get().to_be_bytes());
+        put_list(&mut bytes, table.substitutes(), |authority| authority.get().to_be_bytes());
     }
+    put_list(&mut bytes, &schedule.scores, |score| score.to_be_bytes());
     bytes
+}
+
+fn put_list<T, const N: usize>(bytes: &mut Vec<u8>, list: &[T], encode: impl Fn(&T) -> [u8; N]) {
+    let count = u32::try_from(list.len()).expect("a committee has at most 1000 authorities");
+    bytes.extend_from_slice(&count.to_be_bytes());
+    list.iter().for_each(|entry| bytes.extend_from_slice(&encode(entry)));
 }
 
 /// Reads stored bytes; `None` unless they are exactly what [`encode`] writes.
 pub(super) fn decode(bytes: &[u8]) -> Option<Progress> {
-    let (&format, rest) = bytes.split_first()?;
-    let (numbers, rest) = rest.split_at_checked(4 * 8)?;
-    let (count, rounds) = rest.split_first_chunk::<4>()?;
-    let rounds = numbers_of(rounds)?;
-    if format != FORMAT || u32::try_from(rounds.len()) != Ok(u32::from_be_bytes(*count)) {
+    let mut rest = Reader(bytes);
+    if rest.take::<1>()? != [FORMAT] {
         return None;
     }
-    let [epoch, last_commit, gc_round, own_round] = numbers_of(numbers)?.try_into().ok()?;
-    Some(Progress {
-        epoch: Epoch::new(epoch),
-        last_commit: CommitIndex::new(last_commit),
-        gc_round: Round::new(gc_round),
-        own_round: Round::new(own_round),
-        last_committed_rounds: rounds.into_iter().map(Round::new).collect(),
-    })
+    let progress = Progress {
+        epoch: Epoch::new(rest.number()?),
+        last_commit: CommitIndex::new(rest.number()?),
+        gc_round: Round::new(rest.number()?),
+        own_round: Round::new(rest.number()?),
+        last_committed_rounds: rest.list(|round| Round::new(u64::from_be_bytes(round)))?,
+        schedule: ScheduleState {
+            since: Round::new(rest.number()?),
+            table: rest.table()?,
+            previous: rest.table()?,
+            scores: rest.list(u128::from_be_bytes)?,
+        },
+    };
+    rest.0.is_empty().then_some(progress)
 }
 
-fn numbers_of(bytes: &[u8]) -> Option<Vec<u64>> {
-    let (numbers, rest) = bytes.as_chunks::<8>();
-    rest.is_empty().then(|| numbers.iter().map(|number| u64::from_be_bytes(*number)).collect())
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    /// A count is compared with the bytes that are left before anything is allocated.
+    fn list<T, const N: usize>(&mut self, decode: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
+        let count = usize::try_from(u32::from_be_bytes(self.take()?)).ok()?;
+        let (entries, rest) = self.0.split_at_checked(count.checked_mul(N)?)?;
+        self.0 = rest;
+        Some(entries.as_chunks::<N>().0.iter().map(|entry| decode(*entry)).collect())
+    }
+
+    fn table(&mut self) -> Option<SwapTable> {
+        let mut authorities = || self.list(|index| AuthorityIndex::new(u16::from_be_bytes(index)));
+        Some(SwapTable::from_parts(authorities()?, authorities()?))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn list(authorities: &[u16]) -> Vec<AuthorityIndex> {
+        authorities.iter().copied().map(AuthorityIndex::new).collect()
+    }
 
     fn sample() -> Progress {
         Progress {
@@ -63,6 +102,12 @@ mod tests {
             gc_round: Round::new(3),
             own_round: Round::new(4),
             last_committed_rounds: vec![Round::new(5), Round::new(6)],
+            schedule: ScheduleState {
+                since: Round::new(7),
+                table: SwapTable::from_parts(list(&[8]), list(&[9, 10])),
+                previous: SwapTable::from_parts(list(&[11]), list(&[12])),
+                scores: vec![13, 1 << 64],
+            },
         }
     }
 
@@ -70,10 +115,15 @@ mod tests {
     #[test]
     fn progress_has_its_golden_bytes() {
         let golden = concat!(
-            "01",
+            "02",
             "0000000000000001000000000000000200000000000000030000000000000004",
             "00000002",
-            "00000000000000050000000000000006"
+            "00000000000000050000000000000006",
+            "0000000000000007",
+            "000000010008000000020009000a",
+            "00000001000b00000001000c",
+            "00000002",
+            "0000000000000000000000000000000d00000000000000010000000000000000"
         );
         assert_eq!(hex::encode(encode(&sample())), golden);
         assert_eq!(decode(&encode(&sample())), Some(sample()));
@@ -88,7 +138,7 @@ mod tests {
         }
         assert_eq!(decode(&[bytes.as_slice(), &[0; 8]].concat()), None);
         let mut other = bytes;
-        other[0] = 2;
+        other[0] = 1;
         assert_eq!(decode(&other), None);
     }
 }

@@ -46,7 +46,7 @@ impl CommitLog {
             let reason = format!("own ones end at round {own_round}, the record says {}", progress.own_round);
             return Err(Entry::Blocks.damaged(reason));
         }
-        let last_committed_rounds = progress.last_committed_rounds;
+        let Progress { last_committed_rounds, schedule, .. } = progress;
         let duplicates = Some(duplicates);
         let evidence = self.equivocation_slots(progress.epoch)?;
         let certified = self.last_certified()?;
@@ -55,6 +55,7 @@ impl CommitLog {
             blocks,
             own_last,
             duplicates,
+            schedule,
             last_committed_rounds,
             evidence,
             certified,

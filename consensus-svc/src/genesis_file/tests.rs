@@ -15,7 +15,11 @@ fn sample() -> GenesisFile {
         chain_id: String::new(),
         name: "test".to_owned(),
         timestamp_ms: 1_700_000_000_000,
-        parameters: GenesisParameters { gc_depth: 50, ..GenesisParameters::default() },
+        parameters: GenesisParameters {
+            gc_depth: 50,
+            schedule_window_rounds: 99,
+            ..GenesisParameters::default()
+        },
         authorities,
         accounts: vec![GenesisAccount { public_key: "ab".repeat(32), balance: 5 }],
     };
@@ -42,15 +46,17 @@ fn a_genesis_comes_back_from_its_file() {
     assert!(problems.found().is_empty());
     assert_eq!(to_file(&genesis, file.accounts.clone()), file);
     assert_eq!(genesis.parameters().gc_depth, 50);
+    assert_eq!(genesis.parameters().schedule_window_rounds, 99);
     assert_eq!(genesis.committee().size(), 4);
 }
 
 #[test]
 fn a_file_that_was_changed_by_hand_is_refused() {
-    let changes: [fn(&mut GenesisFile); 5] = [
+    let changes: [fn(&mut GenesisFile); 6] = [
         |file| file.name.push('x'),
         |file| file.timestamp_ms += 1,
         |file| file.parameters.max_commit_bytes += 1,
+        |file| file.parameters.schedule_window_rounds += 1,
         |file| file.authorities[2].stake += 1,
         |file| file.authorities[1].address = "127.0.0.1:9".to_owned(),
     ];

@@ -1,10 +1,15 @@
 //! What four real machines order in virtual time, and how it is written to a log.
 
-use std::{collections::BTreeSet, path::Path, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use consensus_core::{
     AuthorityIndex, BlockRef, ChainId, CommitIndex, CommittedSubDag, Epoch, Genesis, Params, Progress,
-    ProtocolParameters, Round, Signer, VerifiedBlock, WriteBatch,
+    ProtocolParameters, Reputation, Round, ScheduleState, Signer, VerifiedBlock, WriteBatch,
     testkit::{self, network::TestNetwork},
 };
 use consensus_svc::commit_log::{CommitLog, LogOptions};
@@ -19,6 +24,8 @@ pub(crate) struct History {
     pub(crate) signer: Signer,
     /// At least 40, each with its blocks.
     pub(crate) commits: Vec<CommittedSubDag>,
+    /// The leader schedule after each of them.
+    schedules: Vec<ScheduleState>,
     /// Blocks that no commit names, in order of their refs.
     pub(crate) uncommitted: Vec<VerifiedBlock>,
     /// All blocks.
@@ -28,8 +35,12 @@ pub(crate) struct History {
 pub(crate) static HISTORY: LazyLock<History> = LazyLock::new(make_history);
 
 fn make_history() -> History {
-    let parameters =
-        ProtocolParameters { gc_depth: GC_DEPTH, heartbeat_rounds: 5, ..ProtocolParameters::default() };
+    let parameters = ProtocolParameters {
+        gc_depth: GC_DEPTH,
+        heartbeat_rounds: 5,
+        schedule_window_rounds: 10,
+        ..ProtocolParameters::default()
+    };
     let (genesis, signers) = testkit::genesis_with(&[1; 4], parameters);
     let signer = signers[OWN.as_usize()].clone();
     let mut network =
@@ -47,7 +58,13 @@ fn make_history() -> History {
     let blocks: Vec<_> = node.store.blocks.values().cloned().collect();
     let uncommitted =
         blocks.iter().filter(|block| !committed.contains(&block.reference())).cloned().collect();
-    History { genesis, signer, commits, uncommitted, blocks }
+    let mut reputation = Reputation::new(Arc::new(genesis.clone()));
+    let schedules = commits.iter().map(|sub_dag| {
+        reputation.note_commit(sub_dag);
+        reputation.state()
+    });
+    let schedules = schedules.collect();
+    History { genesis, signer, commits, schedules, uncommitted, blocks }
 }
 
 impl History {
@@ -82,6 +99,7 @@ impl History {
                 last_commit: index,
                 gc_round: sub_dag.commit.last_leader_round().minus(GC_DEPTH),
                 own_round: self.own_round(index),
+                schedule: self.schedules[usize::try_from(index.get() - 1).unwrap()].clone(),
                 ..Progress::default()
             },
         }

@@ -29,6 +29,8 @@ impl Consensus {
             pooled_bytes: self.pool.bytes(),
             accepted_rounds: self.dag.accepted_rounds().to_vec(),
             leader_timeouts_total: self.proposer.leader_timeouts(),
+            schedule_since: self.ordering.schedule().since(),
+            unseated: self.ordering.schedule().table().unseated().to_vec(),
             skipped_leaders_total: self.ordering.skipped_leaders(),
             equivocations_total: self.equivocations,
             uncommitted_blocks: self.uncommitted_work.len(),

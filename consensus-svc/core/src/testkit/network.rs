@@ -24,6 +24,7 @@ use crate::{
     input::{BlockSource, Input, Ticket},
     params::Params,
     recovery::{RecoverError, RecoveredLog},
+    schedule_state::ScheduleState,
     transaction::Transaction,
     types::{
         AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, Timestamp, TransactionDigest,
@@ -46,6 +47,8 @@ pub struct TestStore {
     pub last_committed_rounds: Vec<Round>,
     /// Persisted proofs of equivocation.
     pub evidence: BTreeMap<Slot, EquivocationProof>,
+    /// The leader schedule after each commit that ended a batch, by index.
+    pub schedules: BTreeMap<CommitIndex, ScheduleState>,
     /// The signing guard.
     pub guard: Option<(Epoch, Round)>,
 }
@@ -58,6 +61,7 @@ impl TestStore {
         self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
+        self.schedules.insert(batch.progress.last_commit, batch.progress.schedule.clone());
     }
 
     /// What a restart reads.
@@ -65,11 +69,13 @@ impl TestStore {
         let last_leader =
             self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
         let gc_round = last_leader.minus(parameters.gc_depth);
+        let last_commit = self.commits.last().map(|(commit, _)| commit.index);
         RecoveredLog {
             commits: self.commits.clone(),
             blocks: self.blocks.values().filter(|block| block.round() > gc_round).cloned().collect(),
             own_last: self.blocks.values().rev().find(|block| block.author() == own).cloned(),
             duplicates: Some(self.duplicates(parameters)),
+            schedule: last_commit.and_then(|last| self.schedules.get(&last)).cloned().unwrap_or_default(),
             last_committed_rounds: self.last_committed_rounds.clone(),
             evidence: self.evidence.keys().copied().collect(),
             certified: self.certificates.keys().next_back().copied().unwrap_or_default(),

@@ -147,6 +147,7 @@ fn draw_parameters(nodes: usize, rng: &mut Rng) -> ProtocolParameters {
         max_block_transactions: if cuts { 20 } else { 5_000 },
         duplicate_window: Duration::from_millis([500, 5_000, 60_000][rng.place(3)]),
         max_duplicate_entries: [60, 2_000, 500_000][rng.place(3)],
+        schedule_window_rounds: [20, 30, 60, 120][rng.place(4)],
         ..ProtocolParameters::default()
     }
 }

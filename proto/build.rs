@@ -2,9 +2,10 @@
 
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "metanode/consensus/v1/commit.proto",
     "metanode/consensus/v1/commit_service.proto",
+    "metanode/consensus/v1/explain.proto",
     "metanode/consensus/v1/node_service.proto",
     "metanode/consensus/v1/transaction_service.proto",
     "metanode/executor/v1/executor_service.proto",

@@ -1,8 +1,11 @@
-//! The command line: `run`, `genesis`, `status`.
+//! The command line: `run`, `genesis`, `status`, `explain`, `evidence`.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done; 1 failed; 2 the command line
 //! itself is wrong; 78 the configuration is wrong, so that starting again does not help.
 
+mod call;
+pub mod evidence;
+pub mod explain;
 pub mod genesis;
 pub mod run;
 pub mod status;
@@ -27,6 +30,8 @@ Make a network of four authorities and start the first one:
   consensus-svc run --config net/authority-0/consensus.toml
 See how it is doing:
   consensus-svc status --endpoint http://127.0.0.1:7101
+See what it waits for:
+  consensus-svc explain --endpoint http://127.0.0.1:7101
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration (every mistake is listed).";
 
@@ -44,6 +49,8 @@ enum Command {
     Run(ConfigArgument),
     Genesis(genesis::GenesisArguments),
     Status(status::StatusArguments),
+    Explain(explain::ExplainArguments),
+    Evidence(evidence::EvidenceArguments),
 }
 
 /// Runs a command line, the program's name first, and says how the process should end. Starts its own runtime: not to be
@@ -58,6 +65,8 @@ where
             Command::Run(arguments) => run::run(&arguments.config, node::run),
             Command::Genesis(arguments) => genesis::main(&arguments, &mut io::stdout().lock()),
             Command::Status(arguments) => status::main(&arguments, &mut io::stdout().lock()),
+            Command::Explain(arguments) => explain::main(&arguments, &mut io::stdout().lock()),
+            Command::Evidence(arguments) => evidence::main(&arguments, &mut io::stdout().lock()),
         },
         Err(error) => {
             // Help and version are asked for, and go to standard output; a closed one is nobody's fault.

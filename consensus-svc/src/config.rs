@@ -64,6 +64,8 @@ pub struct Config {
     pub submit: Submit,
     /// The database.
     pub store: StoreOptions,
+    /// How long a node with something to do may be without a new commit before its health turns.
+    pub stalled_after: Duration,
     /// How long tasks have to end by themselves.
     pub drain_timeout: Duration,
 }

@@ -12,13 +12,16 @@
 //! not sign.
 
 mod clock;
+mod decisions;
 pub mod effects;
 mod faults;
 mod outlets;
+pub mod questions;
 
 pub use clock::Clock;
 pub use effects::{DriverError, Durability, EffectQueue, LogAndGuard};
 pub use outlets::{Network, Outlets};
+pub use questions::Questioner;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -32,7 +35,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::faults::{FaultLog, labelled};
+use self::{
+    decisions::DecisionLog,
+    faults::{FaultLog, labelled},
+    questions::{Answer, Question},
+};
 use crate::{metrics::CoreMetrics, peer::PeerEvent, submit::Submission};
 
 /// Where inputs come from.
@@ -42,6 +49,8 @@ pub struct Inputs {
     pub peers: mpsc::Receiver<PeerEvent>,
     /// From `TransactionService`.
     pub submissions: mpsc::Receiver<Submission>,
+    /// What the machine waits for, asked by operators; see [`Questioner`].
+    pub questions: mpsc::Receiver<Question>,
     /// Cancelled when this authority must stop proposing for good.
     pub halt: CancellationToken,
 }
@@ -56,6 +65,7 @@ pub struct Driver<D: Durability, N> {
     outlets: Outlets<N>,
     metrics: CoreMetrics,
     faults: FaultLog,
+    decisions: DecisionLog,
     /// Submissions in the machine or in the queue; bounded by the queue's own bound.
     answers: BTreeMap<Ticket, oneshot::Sender<SubmitOutcome>>,
     next_ticket: u64,
@@ -72,6 +82,7 @@ enum Step {
     Input(Input),
     Peer(PeerEvent),
     Submission(Submission),
+    Question(Question),
 }
 
 impl<D: Durability, N: Network> Driver<D, N> {
@@ -91,7 +102,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         let queue = EffectQueue::new(durability);
         let (answers, next_ticket, halted, told_proposing) = (BTreeMap::new(), 0, false, false);
         let unasked = VecDeque::new();
-        let faults = FaultLog::default();
+        let (faults, decisions) = (FaultLog::default(), DecisionLog::default());
         let mut driver = Self {
             core,
             clock,
@@ -100,6 +111,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             outlets,
             metrics,
             faults,
+            decisions,
             answers,
             next_ticket,
             unasked,
@@ -120,6 +132,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
                 Step::Shutdown => return self.drain().await,
                 Step::Released(effect) => self.release(*effect),
                 Step::Input(input) => self.handle(input).await?,
+                Step::Question(question) => self.answer(question),
                 Step::Peer(event) => self.take_peer_event(event).await?,
                 Step::Submission(Submission { transactions, answer }) => {
                     let ticket = Ticket(self.next_ticket);
@@ -137,7 +150,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             return Ok(Step::Input(Input::FetchEnded { fetch, end: FetchEnd::Failed }));
         }
         let deadline = self.core.next_deadline().map(|at| self.clock.instant(at));
-        let Inputs { peers, submissions, halt } = &mut self.inputs;
+        let Inputs { peers, submissions, questions, halt } = &mut self.inputs;
         Ok(tokio::select! {
             () = shutdown.cancelled() => Step::Shutdown,
             effect = self.queue.released() => Step::Released(Box::new(effect?)),
@@ -145,6 +158,8 @@ impl<D: Durability, N: Network> Driver<D, N> {
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if room && deadline.is_some() => {
                 Step::Input(Input::Tick)
             }
+            // Also while nothing else is taken in: that is when people ask.
+            Some(question) = questions.recv() => Step::Question(question),
             Some(event) = peers.recv(), if room => Step::Peer(event),
             Some(submission) = submissions.recv(), if room => Step::Submission(submission),
         })
@@ -174,6 +189,14 @@ impl<D: Durability, N: Network> Driver<D, N> {
         self.enqueue(effects).await
     }
 
+    fn answer(&self, question: Question) {
+        if !question.is_closed() {
+            let answer = Answer { explanation: self.core.explain(), at: self.clock.now() };
+            // Who asked may have gone meanwhile.
+            let _ = question.send(answer);
+        }
+    }
+
     async fn enqueue(&mut self, effects: Vec<Effect>) -> Result<(), DriverError> {
         for effect in effects {
             if let Effect::Persist(batch) = &effect {
@@ -181,6 +204,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             }
             self.queue.push(effect).await?;
         }
+        self.decisions.tell(self.core.decisions());
         let status = self.core.status();
         self.metrics.observe(&status);
         if status.may_propose && !self.told_proposing {

@@ -10,9 +10,11 @@
 mod api;
 mod blocks;
 mod health;
+mod liveness;
 mod storage;
 
 pub use health::EXECUTOR_HEALTH;
+pub use liveness::{ProgressView, Work};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,12 +31,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{blocks::LogBlocks, storage::Storage};
+use self::{
+    blocks::LogBlocks,
+    health::{Health, Signals},
+    storage::Storage,
+};
 use crate::{
     commit_log::{LogError, OpenError},
     commit_stream::{Bridge, BridgeError, BridgeSettings, LogSource, OnUnavailable},
     config::{Config, OnExecutorUnavailable},
-    driver::{Clock, Driver, DriverError, Inputs, LogAndGuard, Outlets},
+    driver::{Clock, Driver, DriverError, Inputs, LogAndGuard, Outlets, Questioner},
     guard::GuardError,
     metrics::CoreMetrics,
     peer::{AcceptedRounds, PeerConfig, PeerError, PeerHandle, PeerNetwork, PeerView},
@@ -198,6 +204,7 @@ struct Parts {
     submitter: Submitter,
     tracker: Arc<Tracker>,
     metrics: Arc<ConsensusMetrics>,
+    progress: watch::Sender<ProgressView>,
 }
 
 impl Parts {
@@ -242,6 +249,8 @@ impl Parts {
         )?;
 
         let (submitter, submissions) = Submitter::new(SUBMISSION_QUEUE);
+        let (questioner, questions) = Questioner::new();
+        let (progress, progress_view) = watch::channel(ProgressView::default());
         let outlets = Outlets::new(
             peers.clone(),
             Arc::clone(&feed),
@@ -255,7 +264,7 @@ impl Parts {
             recovered,
             clock,
             LogAndGuard::new(Arc::clone(&log), guard),
-            Inputs { peers: peer_inputs, submissions, halt },
+            Inputs { peers: peer_inputs, submissions, questions, halt },
             outlets,
             CoreMetrics::new(Arc::clone(&metrics)),
         )
@@ -268,8 +277,10 @@ impl Parts {
             core: core_status,
             executor,
             peers: peers.clone(),
+            progress: progress_view,
+            questioner,
         };
-        Ok(Self { driver, bridge, peers, peer_address, view, submitter, tracker, metrics })
+        Ok(Self { driver, bridge, peers, peer_address, view, submitter, tracker, metrics, progress })
     }
 
     async fn spawn(
@@ -278,7 +289,7 @@ impl Parts {
         config: &Config,
         api: TcpListener,
     ) -> Result<(), NodeError> {
-        let Self { driver, bridge, peers, view, submitter, tracker, metrics, .. } = self;
+        let Self { driver, bridge, peers, view, submitter, tracker, metrics, progress, .. } = self;
         let shutdown = supervisor.shutdown_token();
         let (reporter, health) = grpc::health().await;
         let server = api::serve(
@@ -291,13 +302,15 @@ impl Parts {
             health,
             shutdown.clone(),
         )?;
-        let log = Arc::clone(&view.log);
+        let signals = Signals { core: view.core, executor: view.executor, head: view.feed.watch() };
+        let health = Health::new(signals, config.stalled_after, progress, reporter, metrics);
+        let log = view.log;
         supervisor.spawn("driver", driver.run(shutdown.clone()));
         supervisor.spawn("executor", bridge.run(shutdown.clone()));
         supervisor.spawn("peers", async move { peers.stopped().await });
         supervisor.spawn("storage", storage::watch(log, shutdown.clone()));
         supervisor.spawn("api", server);
-        supervisor.spawn("health", health::observe(view, reporter, metrics, shutdown));
+        supervisor.spawn("health", health.run(shutdown));
         Ok(())
     }
 }

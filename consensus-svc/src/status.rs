@@ -1,19 +1,33 @@
-//! `NodeService`: how this node is doing, from snapshots; asking costs the driver nothing.
+//! `NodeService`: how this node is doing. Status comes from snapshots, and asking costs the driver nothing; an explanation is the
+//! machine's own answer.
 
-use std::sync::Arc;
+mod evidence;
+mod explain;
+
+use std::{sync::Arc, time::Duration};
 
 use consensus_core::{AuthorityIndex, CoreStatus, Genesis};
 use metanode_proto::consensus::v1::{
-    ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, NodeRole,
-    node_service_server::NodeService,
+    ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
+    ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
 };
-use metanode_shell::status;
-use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use metanode_proto::reason;
+use metanode_shell::{
+    grpc::UntilSent,
+    status::{self, WithRetry},
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+use tonic::{Code, Request, Response, Status};
 
+use self::evidence::Page;
 use crate::{
     commit_log::{CommitFeed, CommitLog},
     commit_stream::ExecutorView,
+    driver::Questioner,
+    node::{ProgressView, Work},
     peer::PeerHandle,
     wire,
 };
@@ -35,12 +49,16 @@ pub struct NodeView {
     pub executor: watch::Receiver<ExecutorView>,
     /// The other authorities.
     pub peers: PeerHandle,
+    /// Whether commits come.
+    pub progress: watch::Receiver<ProgressView>,
+    /// Asks the machine.
+    pub questioner: Questioner,
 }
 
 impl NodeView {
     /// The watermarks.
     pub fn status(&self) -> GetStatusResponse {
-        let head = self.feed.head();
+        let (now, head) = (Instant::now(), self.feed.head());
         let core = self.core.borrow().clone();
         let executor = self.executor.borrow().clone();
         let mut status = GetStatusResponse {
@@ -65,11 +83,30 @@ impl NodeView {
             waiting_blocks: core.waiting_blocks as u64,
             syncs_total: self.log.syncs_total(),
             disconnected_peers: self.disconnected_peers(),
+            stall: self.stall(now),
+            last_commit_ms_ago: self
+                .progress
+                .borrow()
+                .last_commit
+                .map(|at| explain::millis(now.saturating_duration_since(at))),
             ..GetStatusResponse::default()
         };
         status.set_role(if core.halted { NodeRole::Stopped } else { NodeRole::Authority });
         status.set_executor_state(executor.executor_state());
         status
+    }
+
+    /// What is to be done while no commit comes, where that is too long.
+    fn stall(&self, now: Instant) -> Option<Stall> {
+        let since = self.progress.borrow().stalled_since?;
+        let work = Work::of(&self.core.borrow());
+        // What there was to do may have gone a moment ago.
+        (!work.is_none()).then(|| Stall {
+            since_ms: explain::millis(now.saturating_duration_since(since)),
+            pooled_transactions: work.pooled_transactions,
+            uncommitted_blocks: work.uncommitted_blocks,
+            rounds_behind: work.rounds_behind,
+        })
     }
 
     fn disconnected_peers(&self) -> Vec<u32> {
@@ -90,16 +127,33 @@ fn stop_reason(core: &CoreStatus, executor: &ExecutorView) -> String {
     own_block.or_else(|| executor.stop_reason().map(ToString::to_string)).unwrap_or_default()
 }
 
+/// Questions to the machine, and pages of proofs, at a time.
+const MAX_COSTLY_CALLS: usize = 4;
+/// When refused clients are told to come back.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
 /// Serves `NodeService`.
 #[derive(Clone, Debug)]
 pub struct NodeStatus {
     view: NodeView,
+    costly: Arc<Semaphore>,
 }
 
 impl NodeStatus {
     /// Answers from `view`.
-    pub const fn new(view: NodeView) -> Self {
-        Self { view }
+    pub fn new(view: NodeView) -> Self {
+        Self { view, costly: Arc::new(Semaphore::new(MAX_COSTLY_CALLS)) }
+    }
+
+    /// A place among the costly calls, until the answer is sent.
+    fn costly(&self) -> Result<UntilSent, Status> {
+        let permit = Arc::clone(&self.costly).try_acquire_owned().map(UntilSent::new);
+        permit.map_err(|_| {
+            let message = format!("{MAX_COSTLY_CALLS} such calls are under way, which is the most");
+            let limit: (&str, &dyn std::fmt::Display) = ("limit", &MAX_COSTLY_CALLS);
+            status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[limit])
+                .with_retry(RETRY_DELAY)
+        })
     }
 }
 
@@ -113,6 +167,25 @@ impl NodeService for NodeStatus {
     }
 
     async fn explain(&self, _request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
-        Err(status::not_served_yet("NodeService.Explain"))
+        let permit = self.costly()?;
+        let answer = self.view.questioner.ask().await;
+        Ok(counted(self.view.explain(answer.as_ref()), permit))
     }
+
+    async fn list_equivocations(
+        &self,
+        request: Request<ListEquivocationsRequest>,
+    ) -> Result<Response<ListEquivocationsResponse>, Status> {
+        let permit = self.costly()?;
+        let (page, log) = (Page::of(request.get_ref())?, Arc::clone(&self.view.log));
+        let read = tokio::task::spawn_blocking(move || page.read(&log)).await;
+        Ok(counted(read.map_err(|_| Status::unavailable("the service goes down"))??, permit))
+    }
+}
+
+/// With a permit that counts until the answer is sent.
+fn counted<T>(answer: T, permit: UntilSent) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(permit);
+    response
 }

@@ -50,6 +50,14 @@ impl DecisionReason {
         }
     }
 
+    /// The slot that decided, where it was not the own wave.
+    pub const fn anchor(&self) -> Option<LeaderSlot> {
+        match self {
+            Self::CertifiedInAnchor { anchor } | Self::NotInAnchor { anchor } => Some(*anchor),
+            Self::Certified { .. } | Self::NoBlock | Self::PassedOver { .. } => None,
+        }
+    }
+
     /// A short stable word for events.
     pub const fn label(&self) -> &'static str {
         match self {

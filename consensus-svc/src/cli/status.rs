@@ -1,22 +1,15 @@
 //! `consensus-svc status`: asks a running node for its watermarks.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::Write, process::ExitCode};
 
 use clap::Args;
-use metanode_proto::consensus::v1::{
-    ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole, node_service_client::NodeServiceClient,
-};
-use metanode_shell::grpc::{self, EndpointError};
+use metanode_proto::consensus::v1::{ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole};
 use serde::Serialize;
-use tokio::{runtime, time::timeout};
 
-use super::failure;
-
-const DEADLINE: Duration = Duration::from_secs(5);
+use super::{
+    call::{CallError, call, print},
+    failure,
+};
 
 /// Show how a running node is doing
 #[derive(Debug, Args)]
@@ -28,25 +21,6 @@ pub struct StatusArguments {
     /// Print one JSON object instead of a table; digests as hex
     #[arg(long)]
     json: bool,
-}
-
-/// Why there is no status.
-#[derive(Debug, thiserror::Error)]
-enum StatusError {
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
-    #[error("no answer from {endpoint}: is the node running, and is this its api_listen address?")]
-    Call {
-        endpoint: String,
-        #[source]
-        source: Box<tonic::Status>,
-    },
-    #[error("no answer from {endpoint} within {} s: it accepts connections, but hangs", DEADLINE.as_secs())]
-    Deadline { endpoint: String },
-    #[error("cannot start the runtime")]
-    Runtime(#[source] io::Error),
-    #[error("cannot write to standard output")]
-    Output(#[source] io::Error),
 }
 
 /// A node's status as this command prints it. Digests, roots and the chain id are lower-case hex.
@@ -98,6 +72,10 @@ pub struct Status {
     pub syncs_total: u64,
     /// Authorities whose block stream is not connected.
     pub disconnected_peers: Vec<u32>,
+    /// Milliseconds for which a commit is waited for, where that is too long; 0 while all is well.
+    pub stalled_ms: u64,
+    /// Milliseconds since the newest commit of this process; null before the first.
+    pub last_commit_ms_ago: Option<u64>,
 }
 
 impl From<GetStatusResponse> for Status {
@@ -126,6 +104,8 @@ impl From<GetStatusResponse> for Status {
             waiting_blocks: answer.waiting_blocks,
             syncs_total: answer.syncs_total,
             disconnected_peers: answer.disconnected_peers,
+            stalled_ms: answer.stall.map_or(0, |stall| stall.since_ms),
+            last_commit_ms_ago: answer.last_commit_ms_ago,
         }
     }
 }
@@ -156,21 +136,10 @@ pub(super) fn main(arguments: &StatusArguments, output: &mut dyn Write) -> ExitC
     }
 }
 
-fn show(arguments: &StatusArguments, output: &mut dyn Write) -> Result<(), StatusError> {
-    let runtime =
-        runtime::Builder::new_current_thread().enable_all().build().map_err(StatusError::Runtime)?;
-    let status = runtime.block_on(ask(&arguments.endpoint))?;
-    let text = if arguments.json { json(&status) } else { table(&status) };
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(StatusError::Output)
-}
-
-async fn ask(endpoint: &str) -> Result<Status, StatusError> {
-    let mut client = NodeServiceClient::new(grpc::channel(endpoint)?);
-    let answer = timeout(DEADLINE, client.get_status(GetStatusRequest {})).await;
-    let answer = answer.map_err(|_| StatusError::Deadline { endpoint: endpoint.to_owned() })?;
-    answer
-        .map(|answer| answer.into_inner().into())
-        .map_err(|source| StatusError::Call { endpoint: endpoint.to_owned(), source: Box::new(source) })
+fn show(arguments: &StatusArguments, output: &mut dyn Write) -> Result<(), CallError> {
+    let status: Status =
+        call(&arguments.endpoint, async |mut client| client.get_status(GetStatusRequest {}).await)?.into();
+    print(output, &if arguments.json { json(&status) } else { table(&status) })
 }
 
 fn json(status: &Status) -> String {
@@ -192,6 +161,10 @@ fn table(status: &Status) -> String {
         status.executor_state, status.sent_total, status.replay_from, status.duplicates_total
     );
     let absent: Vec<_> = status.disconnected_peers.iter().map(ToString::to_string).collect();
+    let stalled = match status.stalled_ms {
+        0 => String::new(),
+        waited_ms => format!("no commit for {} s, see `explain`", waited_ms / 1_000),
+    };
     let rows = [
         ("authority", format!("{}  ({})", status.authority, status.role)),
         ("chain", status.chain_id.clone()),
@@ -206,6 +179,7 @@ fn table(status: &Status) -> String {
         ("waiting", format!("{} blocks", status.waiting_blocks)),
         ("not connected", absent.join(", ")),
         ("syncs", status.syncs_total.to_string()),
+        ("stalled", stalled),
         ("stopped", status.stop_reason.clone()),
     ];
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use consensus_core::{CommitDigest, CommitIndex, Epoch, Genesis, ProtocolParameters};
 use metanode_proto::{
+    consensus::v1::ExecutorStep,
     executor::v1::{Lease, StreamOpening},
     reason,
 };
@@ -198,6 +199,7 @@ impl<S: CommitSource> Bridge<S> {
                 SessionEnd::HandshakeAgain { .. } | SessionEnd::Reconnect => {}
             }
             self.outlets.delivery(Delivery::Connecting);
+            self.outlets.step(ExecutorStep::Pausing);
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = sleep(self.backoff.next_delay()) => {}
@@ -207,6 +209,7 @@ impl<S: CommitSource> Bridge<S> {
 
     /// One connection, one handshake, one open stream.
     async fn connect(&mut self) -> Result<Session<S>, AttemptError> {
+        self.outlets.step(ExecutorStep::Connecting);
         let limit = answer_limit(self.genesis.parameters());
         let mut client =
             ExecutorClient::connect(&self.settings.endpoint, limit, self.settings.call_timeout).await?;
@@ -215,6 +218,7 @@ impl<S: CommitSource> Bridge<S> {
             None => self.ask(&mut client).await?,
         };
         self.outlets.replay_from(start.after.next());
+        self.outlets.step(ExecutorStep::Opening);
         let stream = client.open(self.opening(&start)).await?;
         self.check_incarnation(stream.opened.incarnation)?;
         self.incarnation = stream.opened.incarnation;
@@ -238,11 +242,13 @@ impl<S: CommitSource> Bridge<S> {
     /// Steps 0 to 2 of the handshake.
     async fn ask(&mut self, client: &mut ExecutorClient) -> Result<Start, AttemptError> {
         if !self.committee_checked {
+            self.outlets.step(ExecutorStep::Committee);
             tracing::info!(target: TARGET_STARTUP, epoch = 0_i64, "[EXECUTOR-REQ] asking for the committee");
             let members = client.committee(Epoch::GENESIS).await?;
             handshake::compare_committee(self.genesis.committee(), &members).map_err(AttemptError::Stop)?;
             self.committee_checked = true;
         }
+        self.outlets.step(ExecutorStep::Position);
         tracing::info!(target: TARGET_STARTUP, "[EXECUTOR-REQ] asking for the last block number");
         let theirs = client.position().await?.ok_or(AttemptError::NotReady)?;
         let ours = OurPosition {
@@ -377,6 +383,7 @@ impl<S: CommitSource> Bridge<S> {
             | AttemptError::NotReady => true,
             AttemptError::Call(CallError::Malformed { .. }) | AttemptError::Log(_) => false,
         };
+        self.outlets.failed(failure_text(&error));
         match error {
             AttemptError::Log(error) => return SessionEnd::Failed(error),
             // Worth waking someone once, not at every attempt.
@@ -428,6 +435,18 @@ impl<S: CommitSource> Bridge<S> {
         }
         self.outlets.delivery(Delivery::Stopped(reason));
     }
+}
+
+/// An error with all that caused it, in one line.
+fn failure_text(error: &AttemptError) -> String {
+    let AttemptError::Call(error) = error else { return "the executor is not ready".to_owned() };
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// Largest answer that the executor may give, in bytes: every transaction of a commit may be rejected, with a reason.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use consensus_core::CommitIndex;
+use metanode_proto::consensus::v1::ExecutorStep;
 use metanode_telemetry::metrics::ConsensusMetrics;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{ExecutorView, executor::CheckedAcknowledgement, handshake::ExecutorPosition, view::Delivery};
 use crate::submit::{Tracker, WaitsEnded};
@@ -27,7 +28,11 @@ impl Outlets {
     }
 
     pub(super) fn opened(&self) {
-        self.view.send_modify(|view| view.first_sent = CommitIndex::NONE);
+        self.view.send_modify(|view| {
+            view.first_sent = CommitIndex::NONE;
+            view.failure = None;
+        });
+        self.step(ExecutorStep::Streaming);
         self.metrics.handshakes.increment();
     }
 
@@ -39,8 +44,22 @@ impl Outlets {
             changed
         });
         if stopped {
+            self.step(ExecutorStep::Stopped);
             self.tracker.end(WaitsEnded::DeliveryStopped);
         }
+    }
+
+    /// Delivery has come to a step.
+    pub(super) fn step(&self, step: ExecutorStep) {
+        self.view.send_modify(|view| {
+            view.step = step;
+            view.step_since = Instant::now();
+        });
+    }
+
+    /// An attempt has failed.
+    pub(super) fn failed(&self, failure: String) {
+        self.view.send_modify(|view| view.failure = Some(failure));
     }
 
     pub(super) fn replay_from(&self, index: CommitIndex) {

@@ -1,7 +1,9 @@
 //! What is known of the executor and of the stream to it, for status, health, intake and metrics.
 
 use consensus_core::{CommitDigest, CommitIndex, StateRoot};
-use metanode_proto::consensus::v1::ExecutorState;
+use metanode_proto::consensus::v1::{ExecutorState, ExecutorStep};
+
+use tokio::time::Instant;
 
 use super::StopReason;
 
@@ -37,11 +39,17 @@ pub struct ExecutorView {
     pub sent_total: u64,
     /// Commits that the executor dropped as already executed since this process started.
     pub duplicates_total: u64,
+    /// The step at which delivery stands; told to people, nothing follows from it.
+    pub step: ExecutorStep,
+    /// When it came to this step.
+    pub step_since: Instant,
+    /// Why the last attempt failed; `None` where none has since the stream was last open.
+    pub failure: Option<String>,
 }
 
 impl ExecutorView {
     /// Before the first handshake: what was written down as acknowledged.
-    pub const fn new(executed_index: CommitIndex, executed_digest: CommitDigest) -> Self {
+    pub fn new(executed_index: CommitIndex, executed_digest: CommitDigest) -> Self {
         Self {
             delivery: Delivery::Connecting,
             executed_index,
@@ -51,6 +59,9 @@ impl ExecutorView {
             first_sent: CommitIndex::NONE,
             sent_total: 0,
             duplicates_total: 0,
+            step: ExecutorStep::Connecting,
+            step_since: Instant::now(),
+            failure: None,
         }
     }
 

@@ -33,6 +33,7 @@ pub(super) fn check(file: File, folder: &Path, problems: &mut Problems) -> Optio
     check_range(problems, "drain_timeout_ms", file.drain_timeout_ms, 0, 600_000);
     let executor = check_executor(&file.executor, problems);
     let store = check_store(&file.store, problems);
+    check_range(problems, "health.stalled_after_ms", file.health.stalled_after_ms, 1_000, 3_600_000);
 
     let genesis = read_genesis(&folder.join(&file.genesis), problems);
     let identity = read_identity(&file, folder, problems);
@@ -66,6 +67,7 @@ pub(super) fn check(file: File, folder: &Path, problems: &mut Problems) -> Optio
         params,
         submit,
         store,
+        stalled_after: Duration::from_millis(file.health.stalled_after_ms),
         drain_timeout: Duration::from_millis(file.drain_timeout_ms),
     })
 }

@@ -47,6 +47,9 @@ pub struct File {
     /// The database.
     #[serde(default)]
     pub store: StoreSection,
+    /// When health turns.
+    #[serde(default)]
+    pub health: HealthSection,
     /// Time that tasks have to end by themselves at shutdown, in milliseconds. Default 10000, 0 to 600000. Too short
     /// cuts answers off; too long, and the system's supervisor kills the process first.
     #[serde(default = "default_drain_timeout_ms")]
@@ -167,6 +170,22 @@ pub struct StoreSection {
     /// How long to wait at start for a predecessor to let go of the database, in milliseconds. Default 10000, 0 to
     /// 600000. 0 refuses at once, also just after a kill.
     pub lock_timeout_ms: u64,
+}
+
+/// `[health]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthSection {
+    /// Without a new commit for this long, though there is something to do, health turns NOT_SERVING, in milliseconds. Default
+    /// 30000, 1000 to 3600000. Shorter than a slow network takes for a commit, and health turns back and forth; longer, and a
+    /// node that hangs is noticed late.
+    pub stalled_after_ms: u64,
+}
+
+impl Default for HealthSection {
+    fn default() -> Self {
+        Self { stalled_after_ms: 30_000 }
+    }
 }
 
 impl Default for LogSection {

@@ -41,6 +41,7 @@ struct Fixture {
     begun: sync::Receiver<Begun>,
     sent: mpsc::Receiver<Round>,
     submissions: mpsc::Sender<Submission>,
+    questioner: Questioner,
     status: watch::Receiver<CoreStatus>,
     shutdown: CancellationToken,
     halt: CancellationToken,
@@ -70,7 +71,8 @@ async fn start() -> Fixture {
     let outlets = Outlets::new(Recorder(network), feed, Arc::clone(&tracker), status, clock_round, accepted);
     let (peers, peer_events) = mpsc::channel(1);
     let (submissions, submitted) = mpsc::channel(1);
-    let inputs = Inputs { peers: peer_events, submissions: submitted, halt: halt.clone() };
+    let (questioner, questions) = Questioner::new();
+    let inputs = Inputs { peers: peer_events, submissions: submitted, questions, halt: halt.clone() };
     let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
     let metrics = CoreMetrics::new(metrics);
     let driver = Driver::new(core, recovered, clock, Script(sender), inputs, outlets, metrics).await.unwrap();
@@ -81,6 +83,7 @@ async fn start() -> Fixture {
         begun,
         sent,
         submissions,
+        questioner,
         status: statuses,
         shutdown,
         halt,
@@ -175,4 +178,41 @@ async fn shutdown_lets_out_what_is_on_its_way() {
         () = answering => {}
     }
     assert_eq!(fixture.sent.recv().await, Some(Round::FIRST));
+}
+
+/// The disk takes nothing more, and that is when people ask.
+#[tokio::test]
+async fn l06_a_driver_that_takes_no_input_still_says_what_the_machine_waits_for() {
+    let fixture = start().await;
+    let (mut under_way, mut answers, mut number) = (Vec::new(), Vec::new(), 0u64);
+    let mut submit = |answers: &mut Vec<_>| {
+        let (answer, answered) = oneshot::channel();
+        number += 1;
+        let transactions = vec![Transaction::new(number.to_be_bytes().to_vec().into())];
+        let is_sent = fixture.submissions.try_send(Submission { transactions, answer }).is_ok();
+        answers.push(answered);
+        is_sent
+    };
+    while under_way.len() < effects::MAX_BATCHES_IN_FLIGHT {
+        match fixture.begun.try_recv() {
+            Ok(begun) => under_way.push(begun),
+            Err(_) => {
+                submit(&mut answers);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    // The channel holds one that nobody takes.
+    submit(&mut answers);
+    let answer = fixture.questioner.ask().await.expect("the driver answers");
+    assert!(answer.explanation.undecided.len() + answer.explanation.decided.len() > 0);
+    assert!(!submit(&mut answers), "and takes nothing in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l06_a_driver_that_is_gone_or_hangs_leaves_no_question_open() {
+    let (questioner, asked) = Questioner::new();
+    assert_eq!(questioner.ask().await, None, "it does not answer");
+    drop(asked);
+    assert_eq!(questioner.ask().await, None, "it has ended");
 }

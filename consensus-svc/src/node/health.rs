@@ -2,18 +2,27 @@
 //!
 //! | service name | SERVING while |
 //! |---|---|
-//! | `""`, `metanode.consensus.v1.TransactionService` | the node runs and has not stopped for a reason that a person must mend |
+//! | `""`, `metanode.consensus.v1.TransactionService` | the node runs, has not stopped for a reason that a person must mend, and commits when there is something to do |
 //! | `metanode.consensus.v1.CommitService`, `...NodeService` | the node runs: what it has can be read also after a stop |
 //! | `metanode.executor.v1.ExecutorService` | the stream to the executor is open |
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
+use consensus_core::CoreStatus;
 use metanode_proto::consensus::v1::{commit_service_server, node_service_server, transaction_service_server};
-use metanode_telemetry::metrics::ConsensusMetrics;
+use metanode_telemetry::{metrics::ConsensusMetrics, names::as_i64};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use crate::{commit_stream::Delivery, status::NodeView};
+use super::liveness::{Liveness, ProgressView, Work};
+use crate::{
+    commit_log::Head,
+    commit_stream::{Delivery, ExecutorView},
+};
 
 /// Health name of the stream to the executor, a service that this node depends on.
 pub const EXECUTOR_HEALTH: &str = metanode_proto::executor::v1::executor_service_server::SERVICE_NAME;
@@ -26,44 +35,102 @@ struct Verdict {
     executor: bool,
 }
 
-/// Reports health until shutdown, at each change of what it depends on.
-pub(super) async fn observe(
-    mut view: NodeView,
-    reporter: HealthReporter,
-    metrics: Arc<ConsensusMetrics>,
-    shutdown: CancellationToken,
-) -> Result<(), Infallible> {
-    let mut head = view.feed.watch();
-    let mut told = None;
-    loop {
-        let verdict = judge(&view);
-        if told != Some(verdict) {
-            report(&reporter, verdict).await;
-            told = Some(verdict);
-        }
-        let executed = view.executor.borrow_and_update().executed_index.get();
-        metrics.executor_lag.set(head.borrow_and_update().index.get().saturating_sub(executed));
-        view.core.mark_unchanged();
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Ok(()) = view.executor.changed() => {}
-            Ok(()) = head.changed() => {}
-            Ok(()) = view.core.changed() => {}
-            // All senders are gone: the node goes down.
-            else => break,
-        }
-    }
-    report(&reporter, Verdict { intake: false, readers: false, executor: false }).await;
-    Ok(())
+/// What health is judged from.
+#[derive(Debug)]
+pub(super) struct Signals {
+    /// The machine, after its newest input.
+    pub(super) core: watch::Receiver<CoreStatus>,
+    /// The stream to the executor.
+    pub(super) executor: watch::Receiver<ExecutorView>,
+    /// The newest durable commit.
+    pub(super) head: watch::Receiver<Head>,
 }
 
-fn judge(view: &NodeView) -> Verdict {
-    let executor = view.executor.borrow();
-    let stopped = executor.stop_reason().is_some() || view.core.borrow().halted;
-    Verdict {
-        intake: !stopped,
-        readers: true,
-        executor: matches!(executor.delivery, Delivery::Replaying | Delivery::Live),
+/// Reports health until shutdown, at each change of what it depends on and when a commit is waited for too long.
+#[derive(Debug)]
+pub(super) struct Health {
+    signals: Signals,
+    liveness: Liveness,
+    progress: watch::Sender<ProgressView>,
+    reporter: HealthReporter,
+    metrics: Arc<ConsensusMetrics>,
+}
+
+impl Health {
+    /// Judges by `signals`; `progress` is replaced at each change.
+    pub(super) fn new(
+        signals: Signals,
+        stalled_after: Duration,
+        progress: watch::Sender<ProgressView>,
+        reporter: HealthReporter,
+        metrics: Arc<ConsensusMetrics>,
+    ) -> Self {
+        let liveness = Liveness::new(stalled_after, signals.head.borrow().index);
+        Self { signals, liveness, progress, reporter, metrics }
+    }
+
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let mut told = None;
+        loop {
+            let verdict = self.judge();
+            if told != Some(verdict) {
+                report(&self.reporter, verdict).await;
+                told = Some(verdict);
+            }
+            let is_stalled = self.progress.borrow().stalled_since.is_some();
+            let deadline = self.liveness.deadline().filter(|_| !is_stalled);
+            let late = async move {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => pending().await,
+                }
+            };
+            let Signals { core, executor, head } = &mut self.signals;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = late => {}
+                Ok(()) = executor.changed() => {}
+                Ok(()) = head.changed() => {}
+                Ok(()) = core.changed() => {}
+                // All senders are gone: the node goes down.
+                else => break,
+            }
+        }
+        report(&self.reporter, Verdict { intake: false, readers: false, executor: false }).await;
+        Ok(())
+    }
+
+    /// Reads all signals, each marked as seen before it is judged.
+    fn judge(&mut self) -> Verdict {
+        let now = Instant::now();
+        let head = self.signals.head.borrow_and_update().index;
+        let (halted, work) = {
+            let core = self.signals.core.borrow_and_update();
+            (core.halted, Work::of(&core))
+        };
+        let executor = self.signals.executor.borrow_and_update();
+        self.metrics.executor_lag.set(head.get().saturating_sub(executor.executed_index.get()));
+        self.liveness.observe(now, head, work);
+        let view = self.liveness.view(now);
+        let before = self.progress.send_replace(view);
+        match (before.stalled_since, view.stalled_since) {
+            (None, Some(since)) => tracing::warn!(
+                commit_index = as_i64(head.get()),
+                waited_ms = i64::try_from((now - since).as_millis()).unwrap_or(i64::MAX),
+                pooled_transactions = as_i64(work.pooled_transactions),
+                uncommitted_blocks = as_i64(work.uncommitted_blocks),
+                rounds_behind = as_i64(work.rounds_behind),
+                "no commit comes, though there is something to do"
+            ),
+            (Some(_), None) => tracing::info!(commit_index = as_i64(head.get()), "commits come again"),
+            _ => {}
+        }
+        let stopped = executor.stop_reason().is_some() || halted;
+        Verdict {
+            intake: !stopped && view.stalled_since.is_none(),
+            readers: true,
+            executor: matches!(executor.delivery, Delivery::Replaying | Delivery::Live),
+        }
     }
 }
 
@@ -80,3 +147,6 @@ async fn report(reporter: &HealthReporter, verdict: Verdict) {
         reporter.set_service_status(service, status).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

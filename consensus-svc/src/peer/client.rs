@@ -159,6 +159,7 @@ impl Subscriber {
                 let batch = inbound::next_batch(&mut stream, limits).await;
                 if !batch.blocks.is_empty() || batch.wake.is_some() {
                     heard_since.get_or_insert_with(Instant::now);
+                    self.peer.hear();
                 }
                 if let Err(end) = self.take(batch, &mut place).await {
                     return end;

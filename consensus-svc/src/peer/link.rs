@@ -6,7 +6,7 @@ use std::{
 };
 
 use consensus_core::AuthorityIndex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -25,6 +25,8 @@ pub struct PeerStatus {
     pub faults: BTreeMap<&'static str, u64>,
     /// Why the last connection could not be made or ended; `None` before the first loss.
     pub last_loss: Option<String>,
+    /// When anything came on its block stream; `None` before the first time. Not followed by watchers, only read.
+    pub heard: Option<Instant>,
 }
 
 /// A connection whose block stream is open.
@@ -42,6 +44,7 @@ pub(super) struct Peer {
     pub(super) address: String,
     status: watch::Sender<PeerStatus>,
     link: Mutex<Option<Link>>,
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Peer {
@@ -53,12 +56,25 @@ impl Peer {
             sessions: 0,
             faults: BTreeMap::new(),
             last_loss: None,
+            heard: None,
         };
-        Self { authority, address, status: watch::Sender::new(status), link: Mutex::new(None) }
+        let status = watch::Sender::new(status);
+        Self { authority, address, status, link: Mutex::new(None), heard: Mutex::new(None) }
     }
 
     pub(super) fn status(&self) -> watch::Receiver<PeerStatus> {
         self.status.subscribe()
+    }
+
+    /// What is known now, with the time that it was last heard.
+    pub(super) fn snapshot(&self) -> PeerStatus {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        PeerStatus { heard, ..self.status.borrow().clone() }
+    }
+
+    /// Something came on its block stream.
+    pub(super) fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     pub(super) fn link(&self) -> Option<Link> {

@@ -279,7 +279,7 @@ impl PeerHandle {
 
     /// What is known of every other authority, by rising index.
     pub fn statuses(&self) -> Vec<PeerStatus> {
-        self.inner.peers.iter().flatten().map(|entry| entry.peer.status().borrow().clone()).collect()
+        self.inner.peers.iter().flatten().map(|entry| entry.peer.snapshot()).collect()
     }
 
     /// Follows what is known of one other authority; `None` for this one and for unknown ones.

@@ -51,6 +51,11 @@ pub(crate) struct Process {
 impl LoneNetwork {
     /// Commits come from transactions alone: the heartbeat is too far away for a test to see.
     pub(crate) fn new() -> Self {
+        Self::of(1)
+    }
+
+    /// ... of more authorities, of which the first alone is ever started.
+    pub(crate) fn of(authorities: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let parameters = GenesisParameters {
             gc_depth: 10_000,
@@ -60,7 +65,7 @@ impl LoneNetwork {
             ..GenesisParameters::default()
         };
         let options = NetworkOptions {
-            authorities: 1,
+            authorities,
             out: folder.path().join("net"),
             parameters,
             timestamp_ms: now_ms(),
@@ -75,6 +80,11 @@ impl LoneNetwork {
 
     pub(crate) fn chain_id(&self) -> [u8; 32] {
         *self.genesis.chain_id().as_bytes()
+    }
+
+    /// The configuration of the one authority.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
     }
 
     /// The signing guard of the one authority.

@@ -8,6 +8,7 @@ mod crash;
 mod executor;
 mod lone_node;
 mod memory_source;
+mod observed;
 mod submit;
 #[path = "../../src/commit_stream/testkit.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use other parts of it")]

@@ -55,7 +55,7 @@ pub fn invalid_field(field: &str, description: impl Into<String>) -> Status {
 }
 
 /// UNIMPLEMENTED for a call that is part of the contract and not served by this version, such as
-/// `NodeService.Explain`.
+/// `PeerService.FetchBoundary`.
 pub fn not_served_yet(call: &str) -> Status {
     reason(
         Code::Unimplemented,
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_not_served_says_so() {
-        let status = not_served_yet("NodeService.Explain");
+        let status = not_served_yet("PeerService.FetchBoundary");
         assert_eq!(status.code(), Code::Unimplemented);
         assert_eq!(reason_of(&status).as_deref(), Some(NOT_SERVED_YET));
     }

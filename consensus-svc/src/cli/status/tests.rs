@@ -58,6 +58,12 @@ fn the_table_shows_what_a_person_looks_for() {
     assert!(!text.contains("stopped") && !text.contains("not connected"), "{text}");
     let alone = Status { disconnected_peers: vec![1, 3], ..sample() };
     assert!(table(&alone).contains("not connected 1, 3\n"), "{}", table(&alone));
+    let stalled = Status { stalled_ms: 31_000, ..sample() };
+    assert!(
+        table(&stalled).contains("stalled       no commit for 31 s, see `explain`\n"),
+        "{}",
+        table(&stalled)
+    );
     let stopped = Status { stop_reason: "fork at 9".to_owned(), ..sample() };
     assert!(table(&stopped).contains("fork at 9"));
 }
@@ -71,7 +77,7 @@ fn a_node_that_does_not_answer_is_named() {
     let arguments = StatusArguments { endpoint: endpoint.clone(), json: true };
     let mut output = Vec::new();
     let error = show(&arguments, &mut output).unwrap_err();
-    assert!(matches!(error, StatusError::Call { .. }));
+    assert!(matches!(error, CallError::Call { .. }));
     assert!(error.to_string().contains(&endpoint));
     assert!(output.is_empty());
 }

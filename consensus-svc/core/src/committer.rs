@@ -15,7 +15,7 @@ use crate::{
     dag::Dag,
     genesis::Genesis,
     leader_schedule::{LeaderSchedule, LeaderSlot},
-    types::{AuthorityIndex, BlockRef, Round, Slot},
+    types::{AuthorityIndex, BlockRef, Round, Slot, Stake},
 };
 
 /// Rounds from a leader to the blocks that certify it.
@@ -121,6 +121,10 @@ impl Committer {
             return Some(Decision::Skip);
         }
         let committee = self.genesis.committee();
+        if !dag.has_quorum(round.plus(DECISION_ROUNDS)) {
+            // Fewer cannot certify it, whatever they list.
+            return None;
+        }
         candidates.iter().find_map(|candidate| {
             let mut certifiers = Tally::new(committee);
             for certificate in certificates(dag, committee, candidate) {
@@ -134,9 +138,7 @@ impl Committer {
     /// have a block there that does not list it. Safe for a candidate that arrives late: a block that votes for it forces
     /// it to be held.
     fn is_passed_over(&self, dag: &Dag, round: Round, candidates: &[VerifiedBlock]) -> bool {
-        let committee = self.genesis.committee();
-        dag.has_quorum(round.next())
-            && candidates.iter().all(|candidate| voters_against(dag, candidate).is_quorum(committee))
+        dag.has_quorum(round.next()) && candidates.iter().all(|candidate| is_quorum_against(dag, candidate))
     }
 
     /// The indirect rule: a committed anchor commits the candidate that one of the certificates in the anchor's causal
@@ -194,6 +196,27 @@ pub(crate) fn voters_against(dag: &Dag, candidate: &VerifiedBlock) -> Tally {
     against
 }
 
+/// Whether [`voters_against`] hold a quorum: asked at every input, so it stops where the rest cannot change the answer.
+fn is_quorum_against(dag: &Dag, candidate: &VerifiedBlock) -> bool {
+    let (committee, candidate) = (dag.committee(), candidate.reference());
+    let round = candidate.round.next();
+    // Who is found to be against, and who may be: authorities not looked at, and those.
+    let (mut against, mut perhaps) = (Stake::ZERO, committee.total_stake());
+    for authority in committee.indexes() {
+        let voters = dag.slot(Slot { round, authority });
+        let stake = committee.stake(authority);
+        if voters.iter().any(|voter| !voter.ancestors().contains(&candidate)) {
+            against = against.plus(stake);
+        } else {
+            perhaps = Stake::new(perhaps.get().saturating_sub(stake.get()));
+        }
+        if committee.is_quorum(against) || !committee.is_quorum(perhaps) {
+            break;
+        }
+    }
+    committee.is_quorum(against)
+}
+
 /// Whether `voter` supports `candidate`: it is the first of the voter's ancestors that stands in the candidate's slot.
 pub(crate) fn supports(voter: &VerifiedBlock, candidate: &BlockRef) -> bool {
     voter.ancestors().iter().find(|ancestor| ancestor.slot() == candidate.slot()) == Some(candidate)
@@ -202,7 +225,8 @@ pub(crate) fn supports(voter: &VerifiedBlock, candidate: &BlockRef) -> bool {
 /// The blocks two rounds up among whose ancestors a quorum supports `candidate`.
 pub(crate) fn certificates(dag: &Dag, committee: &Committee, candidate: &VerifiedBlock) -> Vec<BlockRef> {
     let candidate = candidate.reference();
-    let votes: BTreeSet<BlockRef> = dag
+    // By author, then digest, as the DAG holds a round: in order.
+    let votes: Vec<BlockRef> = dag
         .round(candidate.round.next())
         .filter(|voter| supports(voter, &candidate))
         .map(VerifiedBlock::reference)
@@ -210,10 +234,12 @@ pub(crate) fn certificates(dag: &Dag, committee: &Committee, candidate: &Verifie
     dag.round(candidate.round.plus(DECISION_ROUNDS))
         .filter(|certificate| {
             let mut voters = Tally::new(committee);
-            for ancestor in certificate.ancestors().iter().filter(|ancestor| votes.contains(ancestor)) {
-                voters.add(committee, ancestor.author);
-            }
-            voters.is_quorum(committee)
+            certificate.ancestors().iter().any(|ancestor| {
+                if votes.binary_search(ancestor).is_ok() {
+                    voters.add(committee, ancestor.author);
+                }
+                voters.is_quorum(committee)
+            })
         })
         .map(VerifiedBlock::reference)
         .collect()

@@ -14,6 +14,9 @@ use consensus_core::{
 };
 use proptest::prelude::*;
 
+#[path = "support/plain_rule.rs"]
+mod plain_rule;
+
 /// SplitMix64: drawn from one seed, so that a failure is replayed from what proptest prints.
 struct Dice(u64);
 
@@ -231,6 +234,19 @@ proptest! {
         for _ in 0..4 {
             let other = Node::run(&network.genesis, network.shuffled(&mut dice), false);
             prop_assert_eq!(&other.decided, &drawn.decided);
+        }
+    }
+
+    /// Whatever is held at any moment: the committer, which stops counting where the answer is known, says what the plain
+    /// rule says, and by the same way.
+    #[test]
+    fn f08_the_committer_says_what_the_plain_rule_says(case in cases()) {
+        let network = case.network();
+        let committer = Committer::new(network.genesis.clone());
+        let mut dag = Dag::new(network.genesis.clone());
+        for block in network.shuffled(&mut Dice(!case.seed)) {
+            prop_assert!(dag.insert(block));
+            prop_assert_eq!(committer.decide(&dag, None), plain_rule::decide(&dag, committer.schedule()));
         }
     }
 

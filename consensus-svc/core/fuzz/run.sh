@@ -16,16 +16,20 @@ cargo +nightly run --quiet --example seeds -- corpus
 # No sanitizer: our code forbids `unsafe`, and without one more inputs are looked at.
 cargo +nightly fuzz build --fuzz-dir . --sanitizer none
 
+crashes_of() {
+    if [ -d "artifacts/$1" ]; then find "artifacts/$1" -type f | wc -l; else echo 0; fi
+}
+
 failed=0
 rows=()
 for target in "${targets[@]}"; do
     log="results/$target.log"
-    before=$(find "artifacts/$target" -type f 2>/dev/null | wc -l)
+    before=$(crashes_of "$target")
     status=ok
     cargo +nightly fuzz run --fuzz-dir . --sanitizer none "$target" -- \
         -fork=1 -ignore_crashes=0 -max_total_time="$seconds" -max_len=8192 -timeout=20 -rss_limit_mb=2048 \
         >"$log" 2>&1 || status=failed
-    crashes=$(($(find "artifacts/$target" -type f 2>/dev/null | wc -l) - before))
+    crashes=$(($(crashes_of "$target") - before))
     # The last line of progress: `#123: cov: 45 ft: 67 corp: 8 exec/s 9 ...`.
     last=$(grep -E '^#[0-9]+: cov:' "$log" | tail -1 || true)
     executions=$(sed -n 's/^#\([0-9]*\): .*/\1/p' <<<"$last")

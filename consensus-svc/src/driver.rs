@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use consensus_core::{
     AuthorityIndex, Consensus, Effect, FetchEnd, FetchId, Input, PeerFault, SubmitOutcome, Ticket,
+    Transaction, TransactionDigest,
 };
 use metanode_telemetry::names::as_i64;
 use tokio::{
@@ -40,7 +41,11 @@ use self::{
     faults::{FaultLog, labelled},
     questions::{Answer, Question},
 };
-use crate::{metrics::CoreMetrics, peer::PeerEvent, submit::Submission};
+use crate::{
+    metrics::CoreMetrics,
+    peer::PeerEvent,
+    submit::{BatchId, Submission},
+};
 
 /// Where inputs come from.
 #[derive(Debug)]
@@ -67,13 +72,21 @@ pub struct Driver<D: Durability, N> {
     faults: FaultLog,
     decisions: DecisionLog,
     /// Submissions in the machine or in the queue; bounded by the queue's own bound.
-    answers: BTreeMap<Ticket, oneshot::Sender<SubmitOutcome>>,
+    answers: BTreeMap<Ticket, Unanswered>,
     next_ticket: u64,
     /// Questions for blocks that could not be put; as many as the machine has under way at most.
     unasked: VecDeque<FetchId>,
     halted: bool,
     /// Whether it was told that the machine may propose.
     told_proposing: bool,
+}
+
+/// A submission that the machine has not answered.
+#[derive(Debug)]
+struct Unanswered {
+    digests: Vec<TransactionDigest>,
+    batch: Option<BatchId>,
+    answer: oneshot::Sender<SubmitOutcome>,
 }
 
 enum Step {
@@ -134,10 +147,11 @@ impl<D: Durability, N: Network> Driver<D, N> {
                 Step::Input(input) => self.handle(input).await?,
                 Step::Question(question) => self.answer(question),
                 Step::Peer(event) => self.take_peer_event(event).await?,
-                Step::Submission(Submission { transactions, answer }) => {
+                Step::Submission(Submission { transactions, batch, answer }) => {
                     let ticket = Ticket(self.next_ticket);
                     self.next_ticket += 1;
-                    self.answers.insert(ticket, answer);
+                    let digests = transactions.iter().map(Transaction::digest).collect();
+                    self.answers.insert(ticket, Unanswered { digests, batch, answer });
                     self.handle(Input::Transactions { ticket, transactions }).await?;
                 }
             }
@@ -222,7 +236,10 @@ impl<D: Durability, N: Network> Driver<D, N> {
     fn release(&mut self, effect: Effect) {
         match effect {
             Effect::Answer { ticket, outcome } => {
-                if let Some(answer) = self.answers.remove(&ticket) {
+                if let Some(Unanswered { digests, batch, answer }) = self.answers.remove(&ticket) {
+                    if outcome == SubmitOutcome::Accepted {
+                        self.outlets.accepted(digests, batch);
+                    }
                     // A submitter that went away does not want to know.
                     let _ = answer.send(outcome);
                 }

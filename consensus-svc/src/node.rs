@@ -216,9 +216,8 @@ impl Parts {
         peer_listener: TcpListener,
         shutdown: &CancellationToken,
     ) -> Result<Self, NodeError> {
-        let Storage { log, feed, guard, core, recovered, own_round } = storage;
+        let Storage { log, feed, guard, core, recovered, own_round, tracker } = storage;
         let genesis = Arc::clone(&config.genesis);
-        let tracker = Tracker::new(config.submit.max_waiting);
         let halt = CancellationToken::new();
 
         let (bridge, executor) = Bridge::new(

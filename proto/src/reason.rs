@@ -9,6 +9,8 @@ pub const POOL_FULL: &str = "POOL_FULL";
 pub const EXECUTOR_LAGS: &str = "EXECUTOR_LAGS";
 /// A transaction with this digest already waits in the pool.
 pub const TRANSACTION_POOLED: &str = "TRANSACTION_POOLED";
+/// Nothing is known of a transaction with this digest: it was not submitted here, or its window has passed.
+pub const TRANSACTION_UNKNOWN: &str = "TRANSACTION_UNKNOWN";
 /// This authority does not propose; its status says why. An operator must mend it.
 pub const NOT_PROPOSING: &str = "NOT_PROPOSING";
 /// Nothing more is delivered to the executor; the status says why. An operator must mend it.

@@ -5,8 +5,8 @@
 //! are not stored beside the commits, since they follow from them.
 
 use consensus_core::{
-    AuthorityIndex, Commit, CommitDigest, CommitIndex, DuplicateWindow, Epoch, Progress, ProtocolParameters,
-    RecoveredLog, Round, VerifiedBlock,
+    AuthorityIndex, Commit, CommitDigest, CommitIndex, CommittedSubDag, DuplicateWindow, Epoch, Progress,
+    ProtocolParameters, RecoveredLog, Round, VerifiedBlock,
 };
 
 use super::{
@@ -30,13 +30,27 @@ impl CommitLog {
         parameters: &ProtocolParameters,
         guard: Option<(Epoch, Round)>,
     ) -> Result<RecoveredLog, LogError> {
+        self.recover_with(own, parameters, guard, |_| {})
+    }
+
+    /// As [`Self::recover`], and shows each commit of the window of duplicates to `inside`, newest first: they are read only once.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub fn recover_with(
+        &self,
+        own: AuthorityIndex,
+        parameters: &ProtocolParameters,
+        guard: Option<(Epoch, Round)>,
+        inside: impl FnMut(&CommittedSubDag),
+    ) -> Result<RecoveredLog, LogError> {
         let gc_depth = parameters.gc_depth;
         let progress = self.progress()?;
         self.check_last(progress.as_ref())?;
         let Some(progress) = progress else {
             return Ok(RecoveredLog { guard, ..RecoveredLog::default() });
         };
-        let duplicates = self.duplicates(progress.last_commit, parameters)?;
+        let duplicates = self.duplicates(progress.last_commit, parameters, inside)?;
         let commits = self.newest_commits(progress.last_commit, gc_depth)?;
         let last_leader = commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
         let blocks = self.blocks_above(progress.epoch, last_leader.minus(gc_depth))?;
@@ -68,6 +82,7 @@ impl CommitLog {
         &self,
         last: CommitIndex,
         parameters: &ProtocolParameters,
+        mut inside: impl FnMut(&CommittedSubDag),
     ) -> Result<DuplicateWindow, LogError> {
         let mut window = DuplicateWindow::new(parameters);
         for index in (self.earliest_index().get()..=last.get()).rev().map(CommitIndex::new) {
@@ -75,6 +90,7 @@ impl CommitLog {
             if !window.rebuild(&sub_dag) {
                 break;
             }
+            inside(&sub_dag);
         }
         Ok(window)
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     commit_log::CommitFeed,
     peer::{AcceptedRounds, PeerHandle},
-    submit::{Tracker, WaitsEnded},
+    submit::{BatchId, Tracker, WaitsEnded},
 };
 
 /// The way to the other authorities. None of the calls waits.
@@ -75,6 +75,11 @@ impl<N> Outlets<N> {
     pub(super) fn deliver(&self, sub_dag: CommittedSubDag) {
         self.tracker.committed(&sub_dag);
         self.feed.publish(sub_dag);
+    }
+
+    /// Notes transactions that the machine has taken; what it does with them is told after this.
+    pub(super) fn accepted(&self, transactions: Vec<TransactionDigest>, batch: Option<BatchId>) {
+        self.tracker.accepted(transactions, batch);
     }
 
     /// Answers those who wait for transactions that were given up.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     commit_log::{CommitFeed, CommitLog, FeedOptions, LogOptions},
     peer::AcceptedRounds,
-    submit::{Stage, Tracker, WaitsEnded},
+    submit::{CommittedWindow, Stage, Tracker, WaitsEnded},
 };
 
 /// Tells what was sent.
@@ -67,7 +67,8 @@ async fn start() -> Fixture {
     let (status, statuses) = watch::channel(core.status());
     let (clock_round, _) = watch::channel(Round::GENESIS);
     let accepted = AcceptedRounds::new(genesis.committee());
-    let (tracker, halt) = (Tracker::new(1), CancellationToken::new());
+    let (tracker, halt) =
+        (Tracker::new(1, CommittedWindow::new(genesis.parameters())), CancellationToken::new());
     let outlets = Outlets::new(Recorder(network), feed, Arc::clone(&tracker), status, clock_round, accepted);
     let (peers, peer_events) = mpsc::channel(1);
     let (submissions, submitted) = mpsc::channel(1);
@@ -97,7 +98,7 @@ impl Fixture {
     fn submit(&self, text: &'static str) -> oneshot::Receiver<SubmitOutcome> {
         let (answer, answered) = oneshot::channel();
         let transactions = vec![Transaction::new(text.into())];
-        self.submissions.try_send(Submission { transactions, answer }).unwrap();
+        self.submissions.try_send(Submission { transactions, batch: None, answer }).unwrap();
         answered
     }
 }
@@ -189,7 +190,7 @@ async fn l06_a_driver_that_takes_no_input_still_says_what_the_machine_waits_for(
         let (answer, answered) = oneshot::channel();
         number += 1;
         let transactions = vec![Transaction::new(number.to_be_bytes().to_vec().into())];
-        let is_sent = fixture.submissions.try_send(Submission { transactions, answer }).is_ok();
+        let is_sent = fixture.submissions.try_send(Submission { transactions, batch: None, answer }).is_ok();
         answers.push(answered);
         is_sent
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consensus_core::{Consensus, Effect, Round, VerifiedBlock};
+use consensus_core::{Consensus, Effect, Round, Transaction, TransactionDigest, VerifiedBlock};
 use metanode_shell::durable::WriteError;
 use metanode_telemetry::{
     metrics::ConsensusMetrics,
@@ -17,6 +17,7 @@ use crate::{
     driver::Clock,
     guard::Guard,
     metrics::observe_groups,
+    submit::{CommittedWindow, Tracker},
 };
 
 /// The store, the guard, and the machine that was recovered from both.
@@ -29,6 +30,8 @@ pub(super) struct Storage {
     pub(super) recovered: Vec<Effect>,
     /// Highest own round that is durable and guarded, so that peers may be given it.
     pub(super) own_round: Round,
+    /// Knows the commits of the window of duplicates, and what own uncommitted blocks hold.
+    pub(super) tracker: Arc<Tracker>,
 }
 
 impl Storage {
@@ -51,7 +54,10 @@ impl Storage {
         let chain_id = config.genesis.chain_id();
         let log =
             CommitLog::open_observed(&config.store_path(), chain_id, &options, observe_groups(metrics))?;
-        let mut stored = log.recover(config.own, config.genesis.parameters(), None)?;
+        let parameters = config.genesis.parameters();
+        let mut window = CommittedWindow::new(parameters);
+        let mut stored = log.recover_with(config.own, parameters, None, |sub_dag| window.rebuild(sub_dag))?;
+        window.acknowledged(log.acknowledged());
         let newest = stored.own_last.as_ref().map(|own| (own.block().epoch, own.round()));
         let (mut guard, held) = Guard::open(&config.guard_path(), newest)?;
         stored.guard = held;
@@ -82,8 +88,24 @@ impl Storage {
             blocks,
             "[STARTUP] store recovered"
         );
-        Ok(Self { log, feed, guard, core, recovered, own_round })
+        let tracker = Tracker::new(config.submit.max_waiting, window);
+        tracker.accepted(taken_up(&core, &recovered), None);
+        Ok(Self { log, feed, guard, core, recovered, own_round, tracker })
     }
+}
+
+/// What the machine held when it was recovered: its pool, and what the recovery itself committed, which is told later.
+fn taken_up<'a>(
+    core: &'a Consensus,
+    recovered: &'a [Effect],
+) -> impl Iterator<Item = TransactionDigest> + 'a {
+    let own = core.own_index();
+    let committed = recovered.iter().filter_map(|effect| match effect {
+        Effect::Deliver(sub_dag) => Some(sub_dag),
+        _ => None,
+    });
+    let own_blocks = committed.flat_map(|sub_dag| &sub_dag.blocks).filter(move |block| block.author() == own);
+    core.pooled().chain(own_blocks.flat_map(|block| &block.block().transactions).map(Transaction::digest))
 }
 
 /// Ends with the first error of the storage thread, also while nothing is written.

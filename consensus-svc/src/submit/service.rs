@@ -7,13 +7,14 @@ use consensus_core::{CommitIndex, SubmitOutcome, Transaction, TransactionDigest}
 use metanode_proto::{
     consensus::v1::{
         SubmitRequest, SubmitResponse, TransactionOutcome, WaitFor, WatchTransactionRequest,
-        WatchTransactionResponse, transaction_service_server::TransactionService,
+        transaction_service_server::TransactionService,
     },
     reason,
 };
 use metanode_shell::status::{self, WithRetry};
 use metanode_telemetry::metrics::{ConsensusMetrics, labels::TransactionRefusal};
 use tokio::sync::{
+    Semaphore,
     mpsc::{self, error::TrySendError},
     oneshot,
 };
@@ -21,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Fate, RegisterError, Registration, Stage, Submission, SubmitLimits, Tracker, TrackerFull, WaitsEnded,
-    check_batch,
+    BatchId, Fate, RegisterError, Registration, Stage, Submission, SubmitLimits, Tracker, TrackerFull,
+    WaitsEnded, check_batch,
+    watch::{MAX_WATCHES, Stages},
 };
 
 /// How transactions are taken in.
@@ -86,9 +88,13 @@ pub struct QueuePlace<'a>(mpsc::Permit<'a, Submission>);
 impl QueuePlace<'_> {
     /// Hands a checked batch to the core. Its answer comes when all that the core did before is durable; the sender is
     /// dropped when the service goes down.
-    pub fn submit(self, transactions: Vec<Transaction>) -> oneshot::Receiver<SubmitOutcome> {
+    pub fn submit(
+        self,
+        transactions: Vec<Transaction>,
+        batch: Option<BatchId>,
+    ) -> oneshot::Receiver<SubmitOutcome> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Submission { transactions, answer });
+        self.0.send(Submission { transactions, batch, answer });
         answered
     }
 }
@@ -97,11 +103,12 @@ impl QueuePlace<'_> {
 #[derive(Debug)]
 pub struct TransactionIntake<L> {
     submitter: Submitter,
-    tracker: Arc<Tracker>,
-    settings: SubmitSettings,
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) settings: SubmitSettings,
     lag: L,
     metrics: Arc<ConsensusMetrics>,
-    drain: CancellationToken,
+    pub(super) drain: CancellationToken,
+    pub(super) watches: Arc<Semaphore>,
 }
 
 impl<L: ExecutorLag> TransactionIntake<L> {
@@ -114,7 +121,8 @@ impl<L: ExecutorLag> TransactionIntake<L> {
         metrics: Arc<ConsensusMetrics>,
         drain: CancellationToken,
     ) -> Self {
-        Self { submitter, tracker, settings, lag, metrics, drain }
+        let watches = Arc::new(Semaphore::new(MAX_WATCHES));
+        Self { submitter, tracker, settings, lag, metrics, drain, watches }
     }
 
     async fn take(&self, batch: Vec<Bytes>, wait_for: WaitFor) -> Result<Vec<TransactionOutcome>, Status> {
@@ -131,7 +139,10 @@ impl<L: ExecutorLag> TransactionIntake<L> {
         let digests: Vec<_> = transactions.iter().map(Transaction::digest).collect();
         let registration = self.register(&digests, wait_for)?;
         let outcome = match place {
-            Some(place) => place.submit(transactions).await.ok(),
+            Some(place) => {
+                let batch = registration.as_ref().map(Registration::id);
+                place.submit(transactions, batch).await.ok()
+            }
             None => None,
         };
         let Some(outcome) = outcome else {
@@ -243,14 +254,14 @@ impl<L: ExecutorLag> TransactionIntake<L> {
         self.metrics.transactions_refused.add(count.max(1), why);
     }
 
-    fn draining(&self) -> Status {
+    pub(super) fn draining(&self) -> Status {
         status::reason(Code::Unavailable, reason::DRAINING, "this node shuts down", &[])
             .with_retry(self.settings.retry_delay)
     }
 }
 
 /// Only a restart by an operator mends it: a client must not try again.
-fn ended(reason: WaitsEnded) -> Status {
+pub(super) fn ended(reason: WaitsEnded) -> Status {
     let name = match reason {
         WaitsEnded::DeliveryStopped => reason::DELIVERY_STOPPED,
         WaitsEnded::NotProposing => reason::NOT_PROPOSING,
@@ -269,23 +280,24 @@ impl<L: ExecutorLag> TransactionService for TransactionIntake<L> {
         Ok(Response::new(SubmitResponse { outcomes }))
     }
 
-    type WatchTransactionStream = tokio_stream::Empty<Result<WatchTransactionResponse, Status>>;
+    type WatchTransactionStream = Stages;
 
     async fn watch_transaction(
         &self,
-        _request: Request<WatchTransactionRequest>,
-    ) -> Result<Response<Self::WatchTransactionStream>, Status> {
-        Err(status::not_served_yet("TransactionService.WatchTransaction"))
+        request: Request<WatchTransactionRequest>,
+    ) -> Result<Response<Stages>, Status> {
+        self.watch(&request.into_inner().digest)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use consensus_core::ProtocolParameters;
     use metanode_telemetry::Telemetry;
 
     #[derive(Debug)]
-    struct NoLag;
+    pub(in crate::submit) struct NoLag;
 
     impl ExecutorLag for NoLag {
         fn commit_index(&self) -> CommitIndex {
@@ -297,13 +309,15 @@ mod tests {
         }
     }
 
-    fn intake(bound: usize) -> (TransactionIntake<NoLag>, mpsc::Receiver<Submission>) {
+    pub(in crate::submit) fn intake(bound: usize) -> (TransactionIntake<NoLag>, mpsc::Receiver<Submission>) {
         let limits = SubmitLimits { max_transactions: 4, max_batch_bytes: 30, max_transaction_bytes: 10 };
         let settings = SubmitSettings { limits, max_executed_lag: 1, retry_delay: Duration::from_millis(7) };
         let (submitter, submissions) = Submitter::new(bound);
         let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
         let drain = CancellationToken::new();
-        let intake = TransactionIntake::new(submitter, Tracker::new(10), settings, NoLag, metrics, drain);
+        let window = crate::submit::CommittedWindow::new(&ProtocolParameters::default());
+        let tracker = Tracker::new(10, window);
+        let intake = TransactionIntake::new(submitter, tracker, settings, NoLag, metrics, drain);
         (intake, submissions)
     }
 

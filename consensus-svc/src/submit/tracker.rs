@@ -1,25 +1,26 @@
-//! Who waits for which transaction.
+//! What became of transactions, and who waits to hear it.
 //!
-//! The tracker hears of commits from the driver and of executions from the bridge. It holds a transaction only while
-//! somebody waits for it: the [`Registration`] of a batch ends its wait when it is dropped, answered or not (T05). So its
-//! memory is bounded by the number of transactions that are waited for, and that has a limit.
+//! The tracker hears of acceptances, drops and commits from the driver, in the order of its effects, and of executions from the
+//! bridge. What it knows of a transaction without anybody waiting is in [`super::known`]; who waits, for a batch or as a
+//! watcher, is in [`waiters`]. A wait ends when its [`Registration`] or [`Watch`] is dropped, answered or not (T05). So its
+//! memory is bounded by the number of transactions that are waited for, which has a limit, and by the window of duplicates.
 //!
 //! A wait that nothing can answer any more is not left open: [`Tracker::end`] answers those that are there, and refuses
 //! those that come later.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+mod waiters;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use consensus_core::{CommitIndex, CommittedSubDag, DropReason, StateRoot, TransactionDigest};
+use metanode_proto::executor::v1::Acknowledgement;
+use tokio::sync::{mpsc, oneshot};
+
+use self::waiters::Waiters;
+use super::{
+    Fate, Stage,
+    known::{CommittedWindow, Known},
 };
-
-use consensus_core::{CommitIndex, CommittedSubDag, DropReason, StateRoot, TransactionDigest, is_marked};
-use metanode_proto::executor::v1::{Acknowledgement, RejectedTransaction};
-use tokio::sync::oneshot;
-
-use super::{Fate, Stage};
-
-/// Longest reason that is passed on, in bytes; the contract's limit.
-const MAX_REASON_BYTES: usize = 256;
 
 /// More transactions are waited for than the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +35,7 @@ pub struct TrackerFull {
 /// Why waits end unanswered, until an operator has mended the cause and restarted the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum WaitsEnded {
-    /// No acknowledgement will come: waits for [`Stage::Executed`] end.
+    /// No acknowledgement will come: waits for [`Stage::Executed`], and watches, end.
     #[error("delivery to the executor has stopped; the status of this node says why")]
     DeliveryStopped,
     /// This authority proposes nothing more: all waits end.
@@ -53,56 +54,51 @@ pub enum RegisterError {
     Ended(#[from] WaitsEnded),
 }
 
-/// Waiters by transaction. Shared as `Arc`.
+/// Names a batch that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchId(u64);
+
+/// What became of transactions, and who waits to hear it. Shared as `Arc`.
 #[derive(Debug)]
 pub struct Tracker {
     state: Mutex<State>,
     limit: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    next_batch: u64,
-    batches: HashMap<u64, Batch>,
-    /// Not committed yet: who waits. Looked up by digest, never walked.
-    pending: HashMap<TransactionDigest, Vec<Place>>,
-    /// Committed, not executed yet, by commit and position.
-    delivered: BTreeMap<(CommitIndex, u32), Vec<Place>>,
-    waiting: usize,
+    known: Known,
+    waiters: Waiters,
     /// The graver of the reasons that there are.
     ended: Option<WaitsEnded>,
-}
-
-/// One transaction of one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    batch: u64,
-    slot: usize,
-}
-
-type Answer = Result<Vec<Fate>, WaitsEnded>;
-
-#[derive(Debug)]
-struct Batch {
-    stage: Stage,
-    digests: Vec<TransactionDigest>,
-    fates: Vec<Fate>,
-    unanswered: usize,
-    done: Option<oneshot::Sender<Answer>>,
 }
 
 /// A batch that is waited for. Dropping it ends the wait.
 #[derive(Debug)]
 pub struct Registration {
+    waiter: WaiterGuard,
+    done: oneshot::Receiver<Result<Vec<Fate>, WaitsEnded>>,
+}
+
+/// A transaction that is watched. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct Watch {
+    _waiter: Option<WaiterGuard>,
+    told: mpsc::Receiver<Result<Fate, WaitsEnded>>,
+}
+
+/// Forgets a waiter when it is dropped.
+#[derive(Debug)]
+struct WaiterGuard {
     tracker: Arc<Tracker>,
-    batch: u64,
-    done: oneshot::Receiver<Answer>,
+    number: u64,
 }
 
 impl Tracker {
-    /// Waits for at most `limit` transactions at a time.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), limit })
+    /// Waits for at most `limit` transactions of batches at a time; `window` is what the log holds.
+    pub fn new(limit: usize, window: CommittedWindow) -> Arc<Self> {
+        let state = State { known: Known::new(window), waiters: Waiters::default(), ended: None };
+        Arc::new(Self { state: Mutex::new(state), limit })
     }
 
     /// Begins to wait for a batch. Call it before the batch can be committed.
@@ -118,100 +114,76 @@ impl Tracker {
         if let Some(ended) = state.ended.filter(|ended| ended.concerns(stage)) {
             return Err(ended.into());
         }
-        let waiting = state.waiting;
+        let waiting = state.waiters.batched();
         if waiting.saturating_add(digests.len()) > self.limit {
             return Err(TrackerFull { waiting, limit: self.limit }.into());
         }
-        let batch = state.next_batch;
-        state.next_batch += 1;
-        state.waiting += digests.len();
-        for (slot, digest) in digests.iter().enumerate() {
-            state.pending.entry(*digest).or_default().push(Place { batch, slot });
-        }
         let (sender, done) = oneshot::channel();
-        let (fates, unanswered) = (vec![Fate::Accepted; digests.len()], digests.len());
-        state.batches.insert(batch, Batch { stage, digests, fates, unanswered, done: Some(sender) });
+        let number = state.waiters.add_batch(digests, stage, sender);
         drop(state);
-        Ok(Registration { tracker: Arc::clone(self), batch, done })
+        Ok(Registration { waiter: WaiterGuard { tracker: Arc::clone(self), number }, done })
+    }
+
+    /// Begins to watch a transaction: its newest outcome is told at once, and then each stage until a final one. `None` where
+    /// nothing is known of it. How many watch at a time is bounded by whoever calls this.
+    pub fn watch(self: &Arc<Self>, digest: TransactionDigest) -> Option<Watch> {
+        let mut state = self.state();
+        let fate = state.known.fate(&digest)?;
+        let (sender, told) = waiters::stages();
+        // Its other end is right here, and empty.
+        let _ = sender.try_send(Ok(fate.clone()));
+        if fate.is_final() {
+            return Some(Watch { _waiter: None, told });
+        }
+        if let Some(ended) = state.ended {
+            let _ = sender.try_send(Err(ended));
+            return Some(Watch { _waiter: None, told });
+        }
+        let number = state.waiters.add_watch(digest, &fate, sender);
+        drop(state);
+        Some(Watch { _waiter: Some(WaiterGuard { tracker: Arc::clone(self), number }), told })
+    }
+
+    /// Notes that the machine has accepted transactions, as `batch` if somebody waits for them, or holds them since its start.
+    pub fn accepted(
+        &self,
+        transactions: impl IntoIterator<Item = TransactionDigest>,
+        batch: Option<BatchId>,
+    ) {
+        let mut state = self.state();
+        state.known.accepted(transactions);
+        if let Some(BatchId(number)) = batch {
+            state.waiters.accepted(number);
+        }
     }
 
     /// Notes a durable commit, of whatever author.
     pub fn committed(&self, sub_dag: &CommittedSubDag) {
         let mut state = self.state();
-        if state.pending.is_empty() {
-            return;
-        }
-        let (index, marks) = (sub_dag.commit.index, &sub_dag.commit.duplicate_marks);
-        for ((place, transaction), position) in sub_dag.transactions().enumerate().zip(0u32..) {
-            let Some(places) = state.pending.remove(&transaction.digest()) else { continue };
-            let duplicate = is_marked(marks, place);
-            for place in places {
-                let executes = state.batches.get(&place.batch).is_some_and(|b| b.stage == Stage::Executed);
-                let fate = if duplicate {
-                    Fate::Duplicate { index, position }
-                } else {
-                    Fate::Committed { index, position }
-                };
-                if executes {
-                    // Also of a duplicate: when this commit is executed, its first place is executed as well.
-                    state.note(place, fate);
-                    state.delivered.entry((index, position)).or_default().push(place);
-                } else {
-                    state.answer(place, fate);
-                }
-            }
-        }
+        state.known.committed(sub_dag);
+        state.waiters.committed(sub_dag);
     }
 
     /// Notes that this authority has given up transactions.
     pub fn dropped(&self, transactions: &[TransactionDigest], reason: DropReason) {
         let mut state = self.state();
-        for digest in transactions {
-            for place in state.pending.remove(digest).unwrap_or_default() {
-                state.answer(place, Fate::Dropped { reason });
-            }
-        }
+        state.known.dropped(transactions, reason);
+        state.waiters.dropped(transactions, reason);
     }
 
     /// Notes an acknowledgement of the executor.
     pub fn executed(&self, index: CommitIndex, state_root: Option<StateRoot>, wire: &Acknowledgement) {
         let mut state = self.state();
-        let executed = state.take_delivered(index);
-        if executed.is_empty() {
-            return;
-        }
-        let rejected: HashMap<(u64, u32), &RejectedTransaction> =
-            wire.rejected.iter().map(|rejected| ((rejected.index, rejected.position), rejected)).collect();
-        for ((commit, position), places) in executed {
-            let root = state_root.filter(|_| commit == index);
-            let fate = match rejected.get(&(commit.get(), position)) {
-                _ if wire.results_unknown => Fate::Committed { index: commit, position },
-                None => Fate::Executed { index: commit, position, state_root: root },
-                Some(rejected) => Fate::Rejected {
-                    index: commit,
-                    position,
-                    state_root: root,
-                    code: rejected.code,
-                    reason: bounded(&rejected.reason),
-                },
-            };
-            for place in places {
-                let fate = state.noted_duplicate(place).unwrap_or_else(|| fate.clone());
-                state.answer(place, fate);
-            }
-        }
+        state.known.executed(index, state_root, wire);
+        state.waiters.executed(index, state_root, wire);
     }
 
-    /// Notes that everything up to `index` is executed, though its acknowledgement was lost with an earlier stream: the
-    /// results are not known, and nothing is claimed about them.
+    /// Notes that everything up to `index` is executed and nothing behind it, as the executor says itself: where an acknowledgement
+    /// was lost with an earlier stream, the results are not known, and nothing is claimed about them.
     pub fn executed_unseen(&self, index: CommitIndex) {
         let mut state = self.state();
-        for ((index, position), places) in state.take_delivered(index) {
-            for place in places {
-                let fate = state.noted_duplicate(place).unwrap_or(Fate::Committed { index, position });
-                state.answer(place, fate);
-            }
-        }
+        state.known.resumed(index);
+        state.waiters.executed_unseen(index);
     }
 
     /// Ends the waits that `reason` leaves without an answer, and refuses such waits from now on.
@@ -221,12 +193,7 @@ impl Tracker {
             return;
         }
         state.ended = Some(reason);
-        for batch in state.batches.values_mut().filter(|batch| reason.concerns(batch.stage)) {
-            if let Some(done) = batch.done.take() {
-                // Whoever dropped the registration does not want to know.
-                let _ = done.send(Err(reason));
-            }
-        }
+        state.waiters.end(reason);
     }
 
     /// Why waits end unanswered, if they do.
@@ -234,74 +201,19 @@ impl Tracker {
         self.state().ended
     }
 
-    /// Transactions that are waited for.
+    /// Transactions of batches that are waited for.
     pub fn waiting(&self) -> usize {
-        self.state().waiting
+        self.state().waiters.batched()
+    }
+
+    /// Transactions that are watched.
+    pub fn watching(&self) -> usize {
+        self.state().waiters.watched()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No step in here can panic half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Removes and returns what was delivered up to a commit.
-    fn take_delivered(&mut self, index: CommitIndex) -> BTreeMap<(CommitIndex, u32), Vec<Place>> {
-        let later = self.delivered.split_off(&(index.next(), 0));
-        std::mem::replace(&mut self.delivered, later)
-    }
-
-    /// What was noted for a transaction that is a duplicate.
-    fn noted_duplicate(&self, place: Place) -> Option<Fate> {
-        let fate = self.batches.get(&place.batch)?.fates.get(place.slot)?;
-        matches!(fate, Fate::Duplicate { .. }).then(|| fate.clone())
-    }
-
-    fn note(&mut self, place: Place, fate: Fate) {
-        if let Some(held) =
-            self.batches.get_mut(&place.batch).and_then(|batch| batch.fates.get_mut(place.slot))
-        {
-            *held = fate;
-        }
-    }
-
-    /// Gives a transaction its last fate, and the batch its answer when it was the last one.
-    fn answer(&mut self, place: Place, fate: Fate) {
-        self.note(place, fate);
-        let Some(batch) = self.batches.get_mut(&place.batch) else { return };
-        batch.unanswered = batch.unanswered.saturating_sub(1);
-        if batch.unanswered == 0
-            && let Some(done) = batch.done.take()
-        {
-            // Whoever dropped the registration does not want to know.
-            let _ = done.send(Ok(std::mem::take(&mut batch.fates)));
-        }
-    }
-
-    /// Forgets a batch and all that points to it.
-    fn release(&mut self, number: u64) {
-        let Some(batch) = self.batches.remove(&number) else { return };
-        self.waiting = self.waiting.saturating_sub(batch.digests.len());
-        for digest in &batch.digests {
-            if let Some(places) = self.pending.get_mut(digest) {
-                places.retain(|place| place.batch != number);
-                if places.is_empty() {
-                    self.pending.remove(digest);
-                }
-            }
-        }
-        for fate in &batch.fates {
-            let (Fate::Committed { index, position } | Fate::Duplicate { index, position }) = fate else {
-                continue;
-            };
-            if let Some(places) = self.delivered.get_mut(&(*index, *position)) {
-                places.retain(|place| place.batch != number);
-                if places.is_empty() {
-                    self.delivered.remove(&(*index, *position));
-                }
-            }
-        }
     }
 }
 
@@ -315,6 +227,11 @@ impl WaitsEnded {
 }
 
 impl Registration {
+    /// Names the batch.
+    pub const fn id(&self) -> BatchId {
+        BatchId(self.waiter.number)
+    }
+
     /// Waits for the last fate of every transaction, in the order of the batch. `None` when the service goes down.
     ///
     /// # Errors
@@ -324,18 +241,20 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.tracker.state().release(self.batch);
+impl Watch {
+    /// The next stage, the newest one first. `None` after a final one, and after an error.
+    ///
+    /// # Errors
+    /// [`WaitsEnded`]: the watch, not the transaction.
+    pub async fn next(&mut self) -> Option<Result<Fate, WaitsEnded>> {
+        self.told.recv().await
     }
 }
 
-fn bounded(reason: &str) -> String {
-    let mut end = reason.len().min(MAX_REASON_BYTES);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
+impl Drop for WaiterGuard {
+    fn drop(&mut self) {
+        self.tracker.state().waiters.release(self.number);
     }
-    reason[..end].to_owned()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use consensus_core::{CommitDigest, CommitIndex, Genesis, testkit};
 use consensus_svc::{
     commit_stream::{Bridge, BridgeError, BridgeSettings, Delivery, ExecutorView, OnUnavailable, StopReason},
-    submit::Tracker,
+    submit::{CommittedWindow, Tracker},
 };
 use metanode_proto::{executor::v1::Acknowledgement, reason};
 use metanode_shell::{grpc, status};
@@ -81,7 +81,8 @@ async fn bridge(
 ) -> Result<(Bridge<MemorySource>, watch::Receiver<ExecutorView>), BridgeError> {
     let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
     let (source, genesis) = (Arc::clone(source), Arc::clone(genesis));
-    Bridge::new(source, genesis, AUTHORITY, settings, Tracker::new(10), metrics, halt.clone()).await
+    let tracker = Tracker::new(10, CommittedWindow::new(genesis.parameters()));
+    Bridge::new(source, genesis, AUTHORITY, settings, tracker, metrics, halt.clone()).await
 }
 
 fn index(n: u64) -> CommitIndex {

@@ -13,6 +13,7 @@ mod submit;
 #[path = "../../src/commit_stream/testkit.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use other parts of it")]
 mod testkit;
+mod watch;
 
 use std::time::Duration;
 

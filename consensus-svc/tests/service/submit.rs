@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use metanode_proto::{
     consensus::v1::{
-        SubmitRequest, TransactionState, WaitFor, WatchTransactionRequest,
-        transaction_service_client::TransactionServiceClient,
+        SubmitRequest, TransactionState, WaitFor, transaction_service_client::TransactionServiceClient,
     },
     executor::v1::{Acknowledgement, RejectedTransaction},
     reason,
@@ -171,15 +170,4 @@ async fn x10_a_stopped_delivery_ends_the_waits_for_execution_and_no_others() {
     }
     let committed = process.submit(&["committed"], WaitFor::Committed).await.unwrap();
     assert_eq!(committed[0].state(), TransactionState::Committed);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_served_yet_says_so() {
-    let network = LoneNetwork::new();
-    let executor = Executor::start().await;
-    let process = network.start(&executor.uri()).await;
-    let mut client = TransactionServiceClient::new(process.channel());
-    let request = WatchTransactionRequest { digest: vec![0; 32].into() };
-    let refused = client.watch_transaction(request).await.unwrap_err();
-    assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::NOT_SERVED_YET));
 }

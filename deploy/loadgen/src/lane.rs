@@ -141,6 +141,8 @@ impl Lane {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         self.report.resubmitted += batch.resubmitted;
+        self.report.dropped += batch.dropped;
+        self.report.duplicates += batch.duplicates;
         let mut settled = Vec::with_capacity(batch.endings.len());
         for (pending, ending) in batch.endings {
             let Pending { mut sender, signed, intended } = pending;

@@ -147,6 +147,8 @@ fn print(report: &LoadReport, json: bool) {
             "rejected": report.rejected,
             "lost": report.lost,
             "resubmitted": report.resubmitted,
+            "dropped": report.dropped,
+            "duplicates": report.duplicates,
             "unsent": report.unsent,
             "p50_ms": millis(report.latency.p50()),
             "p99_ms": millis(report.latency.p99()),
@@ -156,8 +158,15 @@ fn print(report: &LoadReport, json: bool) {
         return;
     }
     println!(
-        "submitted {}, executed {}, rejected {}, lost {}, resubmitted {}, unsent {}",
-        report.submitted, report.executed, report.rejected, report.lost, report.resubmitted, report.unsent
+        "submitted {}, executed {}, rejected {}, lost {}, resubmitted {}, dropped {}, duplicates {}, unsent {}",
+        report.submitted,
+        report.executed,
+        report.rejected,
+        report.lost,
+        report.resubmitted,
+        report.dropped,
+        report.duplicates,
+        report.unsent
     );
     if let (Some(p50), Some(p99)) = (millis(report.latency.p50()), millis(report.latency.p99())) {
         println!("submission to execution: p50 {p50:.1} ms, p99 {p99:.1} ms");

@@ -74,6 +74,10 @@ pub struct LoadReport {
     pub lost: u64,
     /// Sent more than once, because the fate of an earlier try was unknown.
     pub resubmitted: u64,
+    /// How often an authority told that it had dropped one; these are sent again.
+    pub dropped: u64,
+    /// How often an authority told that one was committed again.
+    pub duplicates: u64,
     /// Due, and never sent: the network, or this machine, was too slow for the rate.
     pub unsent: u64,
     /// From intended submission to execution, of all that was executed.
@@ -91,6 +95,8 @@ impl LoadReport {
         self.rejected += lane.rejected;
         self.lost += lane.lost;
         self.resubmitted += lane.resubmitted;
+        self.dropped += lane.dropped;
+        self.duplicates += lane.duplicates;
         self.unsent += lane.unsent;
         self.latency.add(&lane.latency);
         self.elapsed = self.elapsed.max(lane.elapsed);

@@ -53,6 +53,10 @@ pub(crate) struct SettledBatch {
     pub(crate) endings: Vec<(Pending, Ending)>,
     /// How many of them were sent more than once.
     pub(crate) resubmitted: u64,
+    /// How often one of them was told as dropped, and sent again.
+    pub(crate) dropped: u64,
+    /// How often one of them was told as a duplicate.
+    pub(crate) duplicates: u64,
 }
 
 /// Submits until every fate is known, or `abandon` is cancelled.
@@ -68,13 +72,16 @@ pub(crate) async fn settle(
         endings: Vec::new(),
         unknown_tries: false,
         resubmitted: 0,
+        dropped: 0,
+        duplicates: 0,
         backoff: backoff(),
     };
     let abandoned = abandon.run_until_cancelled(settling.run(&client, &nonces)).await.is_none();
     if abandoned {
         settling.end_all(&Ending::Unresolved { reason: None });
     }
-    SettledBatch { endings: settling.endings, resubmitted: settling.resubmitted }
+    let Settling { endings, resubmitted, dropped, duplicates, .. } = settling;
+    SettledBatch { endings, resubmitted, dropped, duplicates }
 }
 
 struct Settling {
@@ -85,6 +92,8 @@ struct Settling {
     /// Whether a try ended without an answer: the open ones may be in the order already.
     unknown_tries: bool,
     resubmitted: u64,
+    dropped: u64,
+    duplicates: u64,
     backoff: ExponentialBackoff,
 }
 
@@ -153,6 +162,8 @@ impl Settling {
         let now = Instant::now();
         let mut open = Vec::new();
         for (pending, outcome) in std::mem::take(&mut self.open).into_iter().zip(outcomes) {
+            self.dropped += u64::from(outcome.state() == TransactionState::Dropped);
+            self.duplicates += u64::from(outcome.state() == TransactionState::Duplicate);
             match said(&outcome, now, self.unknown_tries) {
                 Said::Ended(ending) => self.endings.push((pending, ending)),
                 Said::Ordered { index } => self.ordered.push((pending, index)),

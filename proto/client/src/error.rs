@@ -44,6 +44,9 @@ pub enum CallError {
         /// Its place in the batch, from 0, where the service tells.
         position: Option<u32>,
     },
+    /// The node knows nothing of the transaction: it was not submitted there, or its window has passed.
+    #[error("the node knows nothing of this transaction")]
+    UnknownTransaction,
     /// INVALID_ARGUMENT: the request breaks a limit. Trying again does not help.
     #[error("invalid {}: {description}", text(field))]
     Invalid {
@@ -102,6 +105,7 @@ impl CallError {
                 position: metadata_of(&status, "position").and_then(|value| value.parse().ok()),
             },
             (Code::InvalidArgument, _) => invalid(&status),
+            (Code::NotFound, Some(reason::TRANSACTION_UNKNOWN)) => Self::UnknownTransaction,
             (_, Some(reason::COMMIT_PRUNED)) => Self::Pruned { earliest_index: number("earliest_index") },
             (_, Some(reason::COMMIT_AHEAD)) => Self::Ahead { commit_index: number("commit_index") },
             // This side ends a call whose time is over as CANCELLED, the service as DEADLINE_EXCEEDED.
@@ -172,6 +176,10 @@ mod tests {
         let pruned = reason(Code::OutOfRange, reason::COMMIT_PRUNED, "x", &[("earliest_index", &9)]);
         let error = CallError::from_status(pruned);
         assert!(matches!(error, CallError::Pruned { earliest_index: Some(9) }));
+
+        let unknown = reason(Code::NotFound, reason::TRANSACTION_UNKNOWN, "x", &[]);
+        let error = CallError::from_status(unknown);
+        assert!(matches!(error, CallError::UnknownTransaction) && !error.is_transient());
 
         let error = CallError::from_status(Status::already_exists("TRANSACTION_POOLED"));
         assert!(matches!(error, CallError::Refused { code: Code::AlreadyExists, .. }));

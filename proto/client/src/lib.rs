@@ -1,6 +1,7 @@
 //! Rust client kit: submit transactions and follow commits, with retry as the services ask for it.
 //!
 //! - [`SubmitClient`] hands batches of transactions to an authority and waits for the stage asked for.
+//! - [`TransactionWatch`] follows one of them to its end.
 //! - [`CommitReader`] reads the sequence of commits over all reconnects, and checks that it is one chain.
 //! - [`NodeClient`] reads the watermarks of a node.
 //!
@@ -24,13 +25,15 @@ mod error;
 mod node;
 mod retry;
 mod submit;
+mod watch;
 
 pub use commits::{CommitPosition, CommitReader, ReadError};
 pub use error::CallError;
 pub use metanode_proto::consensus::v1::{
-    Commit, GetStatusResponse, TransactionOutcome, TransactionState, WaitFor,
+    Commit, GetStatusResponse, TransactionDropReason, TransactionOutcome, TransactionState, WaitFor,
 };
 pub use metanode_shell::grpc::EndpointError;
 pub use node::NodeClient;
 pub use retry::RetryPolicy;
 pub use submit::{Submission, SubmitClient};
+pub use watch::TransactionWatch;

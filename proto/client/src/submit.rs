@@ -22,7 +22,7 @@ pub struct Submission {
 /// after a loss.
 #[derive(Clone, Debug)]
 pub struct SubmitClient {
-    service: TransactionServiceClient<Channel>,
+    pub(crate) service: TransactionServiceClient<Channel>,
     policy: RetryPolicy,
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use metanode_client::{
     CallError, Commit, CommitPosition, CommitReader, ReadError, RetryPolicy, SubmitClient,
-    TransactionOutcome, WaitFor,
+    TransactionOutcome, TransactionState, WaitFor,
 };
 use metanode_proto::{
     consensus::v1::{
@@ -34,6 +34,7 @@ type Answers<T> = Arc<Mutex<VecDeque<T>>>;
 #[derive(Clone, Default)]
 struct Script {
     submits: Answers<Result<SubmitResponse, Status>>,
+    watches: Answers<Result<Vec<TransactionOutcome>, Status>>,
     streams: Answers<Vec<Result<Commit, Status>>>,
     opened_after: Arc<Mutex<Vec<u64>>>,
 }
@@ -62,7 +63,9 @@ impl TransactionService for Script {
         &self,
         _: Request<WatchTransactionRequest>,
     ) -> Result<Response<Self::WatchTransactionStream>, Status> {
-        Err(status::not_served_yet("WatchTransaction"))
+        let outcomes = self.watches.lock().unwrap().pop_front().expect("a scripted answer")?;
+        let stages = outcomes.into_iter().map(|outcome| WatchTransactionResponse { outcome: Some(outcome) });
+        Ok(Response::new(stream::iter(stages.map(Ok)).boxed()))
     }
 }
 
@@ -220,4 +223,35 @@ async fn a_pruned_commit_ends_reading_with_the_earliest_one() {
     let (_script, mut reader) = reader(vec![vec![Err(pruned)]]).await;
     let error = reader.next().await.unwrap_err();
     assert!(matches!(error, ReadError::Call(CallError::Pruned { earliest_index: Some(5) })));
+}
+
+fn stage(state: TransactionState, executed_untold: bool) -> TransactionOutcome {
+    TransactionOutcome { state: state.into(), executed_untold, ..TransactionOutcome::default() }
+}
+
+#[tokio::test]
+async fn a_watch_tells_each_stage_and_finishes_with_a_final_one() {
+    let script = Script::default();
+    let client = SubmitClient::new(&script.serve().await).unwrap();
+    let stages = [
+        stage(TransactionState::Accepted, false),
+        stage(TransactionState::Committed, false),
+        stage(TransactionState::Committed, true),
+    ];
+    script.watches.lock().unwrap().extend([
+        Ok(stages.to_vec()),
+        Ok(stages.to_vec()),
+        Ok(stages[..2].to_vec()),
+        Err(status::reason(Code::NotFound, reason::TRANSACTION_UNKNOWN, "x", &[])),
+    ]);
+    let mut watch = client.watch([7; 32]).await.unwrap();
+    for expected in &stages {
+        assert_eq!(watch.next().await.unwrap().as_ref(), Some(expected));
+    }
+    assert_eq!(watch.next().await.unwrap(), None);
+    assert_eq!(client.watch([7; 32]).await.unwrap().finish().await.unwrap(), stages[2]);
+    let cut = client.watch([7; 32]).await.unwrap().finish().await.unwrap_err();
+    assert!(matches!(cut, CallError::BrokenContract { .. }), "{cut:?}");
+    let unknown = client.watch([7; 32]).await.unwrap_err();
+    assert!(matches!(unknown, CallError::UnknownTransaction), "{unknown:?}");
 }

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::commit_stream::testkit::sub_dag;
-use consensus_core::Transaction;
+use consensus_core::{ProtocolParameters, Transaction};
+use metanode_proto::executor::v1::RejectedTransaction;
+
+fn tracker(limit: usize) -> Arc<Tracker> {
+    Tracker::new(limit, CommittedWindow::new(&ProtocolParameters::default()))
+}
 
 fn digest(text: &'static str) -> TransactionDigest {
     Transaction::new(text.into()).digest()
@@ -28,7 +33,7 @@ async fn answer(registration: Registration) -> Vec<Fate> {
 
 #[tokio::test]
 async fn a_commit_answers_with_index_and_position_whoever_proposed_it() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let waits = tracker.register(vec![digest("b"), digest("c")], Stage::Committed).unwrap();
     tracker.committed(&sub_dag(4, &["a", "b"]));
     tracker.committed(&sub_dag(5, &["c"]));
@@ -42,7 +47,7 @@ async fn a_commit_answers_with_index_and_position_whoever_proposed_it() {
 
 #[tokio::test]
 async fn an_acknowledgement_answers_with_root_or_rejection() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let waits = tracker.register(vec![digest("a"), digest("b")], Stage::Executed).unwrap();
     tracker.committed(&sub_dag(4, &["a", "b"]));
     let root = StateRoot::new([9; 32]);
@@ -60,7 +65,7 @@ async fn an_acknowledgement_answers_with_root_or_rejection() {
 
 #[tokio::test]
 async fn a_cumulative_acknowledgement_covers_all_before_and_gives_its_root_to_the_last_only() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let waits = tracker.register(vec![digest("a"), digest("b"), digest("c")], Stage::Executed).unwrap();
     tracker.committed(&sub_dag(4, &["a"]));
     tracker.committed(&sub_dag(5, &["b"]));
@@ -77,18 +82,27 @@ async fn a_cumulative_acknowledgement_covers_all_before_and_gives_its_root_to_th
 
 #[tokio::test]
 async fn results_that_nobody_told_are_not_claimed() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let waits = tracker.register(vec![digest("a")], Stage::Executed).unwrap();
     tracker.committed(&sub_dag(4, &["a"]));
     tracker.executed_unseen(index(3));
     assert_eq!(tracker.waiting(), 1);
     tracker.executed_unseen(index(4));
-    assert_eq!(answer(waits).await, [Fate::Committed { index: index(4), position: 0 }]);
+    assert_eq!(answer(waits).await, [Fate::ExecutedUntold { index: index(4), position: 0 }]);
+    for told in [
+        Acknowledgement { results_unknown: true, ..Acknowledgement::default() },
+        Acknowledgement { duplicate: true, ..Acknowledgement::default() },
+    ] {
+        let waits = tracker.register(vec![digest("b")], Stage::Executed).unwrap();
+        tracker.committed(&sub_dag(5, &["b"]));
+        tracker.executed(index(5), None, &told);
+        assert_eq!(answer(waits).await, [Fate::ExecutedUntold { index: index(5), position: 0 }], "{told:?}");
+    }
 }
 
 #[tokio::test]
 async fn a_marked_duplicate_is_answered_as_one() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let waits = tracker.register(vec![digest("b")], Stage::Executed).unwrap();
     let mut commit = sub_dag(4, &["a", "b"]);
     commit.commit.duplicate_marks = vec![0b10].into();
@@ -108,12 +122,12 @@ async fn a_marked_duplicate_is_answered_as_one() {
     drop(dropped);
     tracker.executed_unseen(index(4));
     assert_eq!(answer(executed).await, duplicate);
-    assert!(tracker.state().delivered.is_empty());
+    assert!(tracker.state().waiters.is_empty());
 }
 
 #[tokio::test]
 async fn a_stopped_delivery_ends_the_waits_for_execution_and_refuses_new_ones() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let ended = WaitsEnded::DeliveryStopped;
     let committed = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
     let executed = tracker.register(vec![digest("a")], Stage::Executed).unwrap();
@@ -129,7 +143,7 @@ async fn a_stopped_delivery_ends_the_waits_for_execution_and_refuses_new_ones() 
 
 #[tokio::test]
 async fn a_halted_machine_ends_all_waits_and_refuses_new_ones() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     tracker.end(WaitsEnded::DeliveryStopped);
     let waits = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
     tracker.end(WaitsEnded::NotProposing);
@@ -144,30 +158,128 @@ async fn a_halted_machine_ends_all_waits_and_refuses_new_ones() {
 
 #[test]
 fn t05_a_wait_that_is_dropped_leaves_nothing_behind() {
-    let tracker = Tracker::new(10);
+    let tracker = tracker(10);
     let waits = tracker.register(vec![digest("a"), digest("b")], Stage::Executed).unwrap();
     let other = tracker.register(vec![digest("b")], Stage::Committed).unwrap();
     tracker.committed(&sub_dag(4, &["a"]));
     drop(waits);
     assert_eq!(tracker.waiting(), 1);
     drop(other);
-    let state = tracker.state();
-    assert!(state.batches.is_empty() && state.pending.is_empty() && state.delivered.is_empty());
-    assert_eq!(state.waiting, 0);
+    assert!(tracker.state().waiters.is_empty());
 }
 
 #[test]
 fn t06_waiting_is_bounded_and_a_batch_is_taken_whole_or_refused() {
-    let tracker = Tracker::new(2);
+    let tracker = tracker(2);
     let _first = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
     let refused = tracker.register(vec![digest("b"), digest("c")], Stage::Committed);
     assert_eq!(refused.unwrap_err(), RegisterError::Full(TrackerFull { waiting: 1, limit: 2 }));
     assert!(tracker.register(vec![digest("b")], Stage::Committed).is_ok());
 }
 
+fn dropped(tracker: &Tracker, text: &'static str) {
+    tracker.dropped(&[digest(text)], DropReason::Expired);
+}
+
+const DROPPED: Fate = Fate::Dropped { reason: DropReason::Expired };
+
+#[tokio::test]
+async fn t01_a_drop_answers_a_wait_for_any_stage() {
+    let tracker = tracker(10);
+    for stage in [Stage::Committed, Stage::Executed] {
+        let waits = tracker.register(vec![digest("a"), digest("b")], stage).unwrap();
+        tracker.accepted([digest("a"), digest("b")], Some(waits.id()));
+        dropped(&tracker, "b");
+        assert_eq!(tracker.waiting(), 2);
+        dropped(&tracker, "a");
+        assert_eq!(answer(waits).await, [DROPPED, DROPPED]);
+    }
+    assert!(tracker.state().waiters.is_empty());
+}
+
+/// The drop of an earlier submission is told while the next one is on its way to the machine, which will take it.
+#[tokio::test]
+async fn t01_a_drop_from_before_a_submission_was_taken_does_not_answer_it() {
+    let tracker = tracker(10);
+    tracker.accepted([digest("a")], None);
+    let waits = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
+    dropped(&tracker, "a");
+    tracker.accepted([digest("a")], Some(waits.id()));
+    tracker.committed(&sub_dag(4, &["a"]));
+    assert_eq!(answer(waits).await, [Fate::Committed { index: index(4), position: 0 }]);
+}
+
+async fn next(watch: &mut Watch) -> Fate {
+    watch.next().await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_watch_tells_the_newest_outcome_and_then_each_stage_to_the_end() {
+    let tracker = tracker(0);
+    assert!(tracker.watch(digest("b")).is_none(), "nothing is known");
+    tracker.accepted([digest("b")], None);
+    let mut from_start = tracker.watch(digest("b")).unwrap();
+    tracker.committed(&sub_dag(4, &["a", "b"]));
+    let mut from_commit = tracker.watch(digest("b")).unwrap();
+    assert_eq!(tracker.watching(), 2);
+    let root = Some(StateRoot::new([9; 32]));
+    tracker.executed(index(4), root, &acknowledgement(&[]));
+    let mut from_end = tracker.watch(digest("b")).unwrap();
+
+    let committed = Fate::Committed { index: index(4), position: 1 };
+    let executed = Fate::Executed { index: index(4), position: 1, state_root: root };
+    assert_eq!(next(&mut from_start).await, Fate::Accepted);
+    for watch in [&mut from_start, &mut from_commit] {
+        assert_eq!(next(watch).await, committed);
+    }
+    for watch in [&mut from_start, &mut from_commit, &mut from_end] {
+        assert_eq!(next(watch).await, executed);
+        assert_eq!(watch.next().await, None);
+    }
+    drop((from_start, from_commit, from_end));
+    assert!(tracker.state().waiters.is_empty());
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_a_drop_and_a_later_one_tells_the_commit_of_a_copy() {
+    let tracker = tracker(0);
+    tracker.accepted([digest("a")], None);
+    let mut watch = tracker.watch(digest("a")).unwrap();
+    dropped(&tracker, "a");
+    assert_eq!((next(&mut watch).await, next(&mut watch).await), (Fate::Accepted, DROPPED));
+    assert_eq!(watch.next().await, None);
+    assert_eq!(next(&mut tracker.watch(digest("a")).unwrap()).await, DROPPED);
+    tracker.committed(&sub_dag(4, &["a"]));
+    let copy = Fate::Committed { index: index(4), position: 0 };
+    assert_eq!(next(&mut tracker.watch(digest("a")).unwrap()).await, copy);
+}
+
+#[tokio::test]
+async fn a_stop_ends_watches_behind_the_newest_outcome() {
+    for reason in [WaitsEnded::DeliveryStopped, WaitsEnded::NotProposing] {
+        let tracker = tracker(0);
+        tracker.accepted([digest("a"), digest("b")], None);
+        let mut before = tracker.watch(digest("a")).unwrap();
+        tracker.end(reason);
+        let mut after = tracker.watch(digest("b")).unwrap();
+        for watch in [&mut before, &mut after] {
+            assert_eq!(next(watch).await, Fate::Accepted);
+            assert_eq!(watch.next().await, Some(Err(reason)));
+            assert_eq!(watch.next().await, None);
+        }
+    }
+}
+
 #[test]
-fn long_reasons_are_cut_at_a_character() {
-    assert_eq!(bounded("nonce"), "nonce");
-    let long = "a".repeat(255) + "\u{e9}";
-    assert_eq!(bounded(&long).len(), 255);
+fn t05_a_watch_that_is_dropped_leaves_nothing_behind() {
+    let tracker = tracker(0);
+    tracker.accepted([digest("a"), digest("b")], None);
+    let (pending, delivered) = (tracker.watch(digest("a")), tracker.watch(digest("b")));
+    let other = tracker.watch(digest("b"));
+    tracker.committed(&sub_dag(4, &["b"]));
+    drop((pending, delivered));
+    assert_eq!(tracker.watching(), 1);
+    drop(other);
+    assert!(tracker.state().waiters.is_empty());
+    assert!(tracker.watch(digest("a")).is_some(), "the transaction is not released");
 }

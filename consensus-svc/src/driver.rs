@@ -17,6 +17,7 @@ pub mod effects;
 mod faults;
 mod outlets;
 pub mod questions;
+mod start;
 
 pub use clock::Clock;
 pub use effects::{DriverError, Durability, EffectQueue, LogAndGuard};
@@ -40,6 +41,7 @@ use self::{
     decisions::DecisionLog,
     faults::{FaultLog, labelled},
     questions::{Answer, Question},
+    start::StartLog,
 };
 use crate::{
     metrics::CoreMetrics,
@@ -77,8 +79,7 @@ pub struct Driver<D: Durability, N> {
     /// Questions for blocks that could not be put; as many as the machine has under way at most.
     unasked: VecDeque<FetchId>,
     halted: bool,
-    /// Whether it was told that the machine may propose.
-    told_proposing: bool,
+    start: StartLog,
 }
 
 /// A submission that the machine has not answered.
@@ -113,8 +114,8 @@ impl<D: Durability, N: Network> Driver<D, N> {
         metrics: CoreMetrics,
     ) -> Result<Self, DriverError> {
         let queue = EffectQueue::new(durability);
-        let (answers, next_ticket, halted, told_proposing) = (BTreeMap::new(), 0, false, false);
         let unasked = VecDeque::new();
+        let (answers, next_ticket, halted) = (BTreeMap::new(), 0, false);
         let (faults, decisions) = (FaultLog::default(), DecisionLog::default());
         let mut driver = Self {
             core,
@@ -129,7 +130,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             next_ticket,
             unasked,
             halted,
-            told_proposing,
+            start: StartLog::default(),
         };
         driver.enqueue(recovered).await?;
         Ok(driver)
@@ -182,8 +183,10 @@ impl<D: Durability, N: Network> Driver<D, N> {
     async fn take_peer_event(&mut self, event: PeerEvent) -> Result<(), DriverError> {
         let input = match event {
             PeerEvent::Blocks { from, source, blocks } => Input::Blocks { from, source, blocks },
-            PeerEvent::OwnLastBlock { from, block } => Input::OwnLastBlock { from, block },
             PeerEvent::FetchEnded { fetch, end } => Input::FetchEnded { fetch, end },
+            PeerEvent::OwnLastBlock { from, block, peers_last } => {
+                Input::OwnLastBlock { from, block, peers_last }
+            }
             PeerEvent::Wake { from, round } => Input::Wake { from, round },
             PeerEvent::Invalid { from, label } => {
                 self.metrics.invalid(label);
@@ -221,14 +224,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         self.decisions.tell(self.core.decisions());
         let status = self.core.status();
         self.metrics.observe(&status);
-        if status.may_propose && !self.told_proposing {
-            self.told_proposing = true;
-            tracing::info!(
-                target: "startup",
-                own_round = as_i64(status.proposed_round.get()),
-                "[STARTUP] a quorum knows no newer own block, proposing begins"
-            );
-        }
+        self.start.observe(&status);
         self.outlets.status(status);
         Ok(())
     }

@@ -233,6 +233,7 @@ impl Parts {
 
         let (status, core_status) = watch::channel(core.status());
         let (clock_round, clock_rounds) = watch::channel(core.status().round);
+        let (start_answered, start_answers) = watch::channel(false);
         let accepted = AcceptedRounds::new(genesis.committee());
         // Before the first subscription, or it would ask for the whole history of every author.
         accepted.observe(&core.status());
@@ -243,7 +244,7 @@ impl Parts {
             peer_config(config, own_round, peer_listener),
             Arc::new(blocks),
             peer_events,
-            PeerView { accepted: accepted.clone(), clock_round: clock_rounds },
+            PeerView { accepted: accepted.clone(), clock_round: clock_rounds, start_answered: start_answers },
             shutdown.clone(),
         )?;
 
@@ -256,6 +257,7 @@ impl Parts {
             Arc::clone(&tracker),
             status,
             clock_round,
+            start_answered,
             accepted,
         );
         let driver = Driver::new(

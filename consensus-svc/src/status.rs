@@ -6,7 +6,7 @@ mod explain;
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{AuthorityIndex, CoreStatus, Genesis};
+use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Genesis};
 use metanode_proto::consensus::v1::{
     ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
@@ -89,9 +89,10 @@ impl NodeView {
                 .borrow()
                 .last_commit
                 .map(|at| explain::millis(now.saturating_duration_since(at))),
+            start_waits_for: core.amnesia.as_ref().map(waits_for).unwrap_or_default(),
             ..GetStatusResponse::default()
         };
-        status.set_role(if core.halted { NodeRole::Stopped } else { NodeRole::Authority });
+        status.set_role(role(&core));
         status.set_executor_state(executor.executor_state());
         status
     }
@@ -115,13 +116,48 @@ impl NodeView {
     }
 }
 
+const fn role(core: &CoreStatus) -> NodeRole {
+    match (core.halted, &core.amnesia) {
+        (true, _) => NodeRole::Stopped,
+        (false, Some(_)) => NodeRole::Amnesiac,
+        (false, None) => NodeRole::Authority,
+    }
+}
+
+/// What an amnesiac waits for, and why it is one.
+fn waits_for(amnesia: &Amnesia) -> String {
+    let what = match amnesia.first_round {
+        Some(round) => format!("round {round}, the first that it may propose in"),
+        None => {
+            let awaited: Vec<_> = amnesia.awaited.iter().map(ToString::to_string).collect();
+            format!(
+                "answers about its last block that make a quorum; of authorities {} none counts yet, or its own last block is not \
+                 held here",
+                awaited.join(", ")
+            )
+        }
+    };
+    let why = match amnesia.cause {
+        AmnesiaCause::BelowGuard { stored, guard } if stored < guard => {
+            format!("the store ends at own round {stored}, below the signing guard at {guard}")
+        }
+        AmnesiaCause::BelowGuard { .. } => {
+            "the store was being filled from peers when it was closed".to_owned()
+        }
+        AmnesiaCause::UnknownOwnBlock { from, block } => {
+            format!("authority {from} holds own block {block}, which this store did not")
+        }
+        AmnesiaCause::ExecutorAhead => "the executor has commits that this store lacks".to_owned(),
+    };
+    format!("{what}; {why}")
+}
+
 /// Why this node, or its delivery, has stopped, and what mends it; empty while both run.
 fn stop_reason(core: &CoreStatus, executor: &ExecutorView) -> String {
     let own_block = core.unknown_own_block.map(|block| {
         format!(
-            "a peer holds own block {block}, which this store did not: the store is older than what was signed, or the key is \
-             used elsewhere. The signing guard was raised: end the other process, or restore the newest store, or keep \
-             this authority down"
+            "a peer holds own block {block}, which this store did not: the key is used elsewhere, or the store is older than what \
+             was signed. The signing guard was raised: end the other process, or restore the newest store, then restart"
         )
     });
     own_block.or_else(|| executor.stop_reason().map(ToString::to_string)).unwrap_or_default()

@@ -73,7 +73,8 @@ impl Consensus {
             .index_of(&signer.public_key())
             .ok_or(RecoverError::NotInCommittee { epoch: committee.epoch() })?;
         recovery::check_commits(&log, genesis.parameters().gc_depth)?;
-        recovery::check_guard(&log, own, committee.epoch())?;
+        let memory = recovery::check_guard(&log, own, committee.epoch())?;
+        let signing = Signing::new(genesis.clone(), own, memory)?;
 
         let gc_round = recovery::gc_round(&log, genesis.parameters().gc_depth);
         let dag = recovery::rebuild_dag(genesis.clone(), gc_round, std::mem::take(&mut log.blocks))?;
@@ -100,7 +101,7 @@ impl Consensus {
             seen_rounds: dag.accepted_rounds().to_vec(),
             woken: Round::GENESIS,
             wake_sent: Round::GENESIS,
-            signing: Signing::new(genesis.clone(), own),
+            signing,
             equivocations: 0,
             genesis,
             dag,
@@ -127,8 +128,12 @@ impl Consensus {
             }
             // A hint may come a moment before the quorum that lets this node into the same round.
             Input::Wake { round, .. } => self.woken = self.woken.max(round.min(self.clock.round().next())),
-            Input::OwnLastBlock { from, block } => self.hear_own_last(from, block.as_ref(), &mut outbox),
             Input::FetchEnded { fetch, end } => self.waiting.fetch_ended(now, fetch, end),
+            Input::OwnLastBlock { from, block, peers_last } => {
+                let reference = |block: Option<VerifiedBlock>| block.map(|block| block.reference());
+                self.hear_own_last(from, reference(block), reference(peers_last), &mut outbox);
+            }
+            Input::StoreBehind => self.signing.store_is_behind(self.proposer.last().round(), &mut outbox),
             Input::Tick => {}
             Input::Halt => self.signing.halt(),
         }
@@ -222,7 +227,7 @@ impl Consensus {
             return;
         }
         if reference.author == self.own {
-            self.signing.meet_unknown(from, reference, self.proposer.last().round(), outbox);
+            self.signing.meet(&self.dag, from, reference, self.proposer.last().reference(), outbox);
         }
         if let Some(seen) = self.seen_rounds.get_mut(reference.author.as_usize()) {
             *seen = reference.round.max(*seen);
@@ -250,12 +255,18 @@ impl Consensus {
     }
 
     /// A peer has answered the question of the start.
-    fn hear_own_last(&mut self, from: AuthorityIndex, block: Option<&VerifiedBlock>, outbox: &mut Outbox) {
-        let reference = block.map(VerifiedBlock::reference).filter(|reference| reference.author == self.own);
-        if let Some(unknown) = reference.filter(|reference| !self.dag.is_present(reference)) {
-            self.signing.meet_unknown(from, unknown, self.proposer.last().round(), outbox);
+    fn hear_own_last(
+        &mut self,
+        from: AuthorityIndex,
+        shown: Option<BlockRef>,
+        peers_last: Option<BlockRef>,
+        outbox: &mut Outbox,
+    ) {
+        let shown = shown.filter(|shown| shown.author == self.own);
+        if let Some(shown) = shown {
+            self.signing.meet(&self.dag, from, shown, self.proposer.last().reference(), outbox);
         }
-        self.signing.hear(from);
+        self.signing.hear(&self.dag, from, peers_last, shown.map(|shown| shown.round));
     }
 
     fn twin_of(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
@@ -273,6 +284,9 @@ impl Consensus {
             if !block.block().transactions.is_empty() {
                 self.uncommitted_work.insert(reference);
             }
+            if reference.author == self.own {
+                self.proposer.adopt(&block);
+            }
             self.undecided = true;
             self.certification.observe(&block);
             self.unpersisted.push(block);
@@ -285,6 +299,8 @@ impl Consensus {
     fn advance(&mut self, now: Timestamp, outbox: &mut Outbox) {
         self.commit(now, outbox);
         outbox.drop_transactions(DropReason::Expired, self.pool.expire(now));
+        self.signing.review(&self.dag);
+        self.proposer.begin_at(self.signing.first_round());
         self.proposer.update_idle(now, self.clock, self.has_work());
         if let Readiness::Now(round) = self.readiness(now) {
             self.propose(now, round, outbox);
@@ -374,6 +390,7 @@ impl Consensus {
         };
         let block = block.sign(&self.signer);
         self.proposer.proposed(now, &block, &self.dag, self.ordering.schedule());
+        self.signing.signed();
         self.accept(now, block.clone());
         outbox.own_block = Some(block);
     }
@@ -398,7 +415,7 @@ impl Consensus {
             epoch: self.genesis.committee().epoch(),
             last_commit: self.ordering.last_commit(),
             gc_round: self.ordering.gc_round(),
-            own_round: self.proposer.last().round(),
+            own_round: self.signing.own_round(self.proposer.last().round()),
             last_committed_rounds: self.ordering.committed_rounds().to_vec(),
             schedule: self.ordering.schedule_state(),
         };

@@ -55,11 +55,46 @@ pub struct CoreStatus {
     pub credible_round: Round,
     /// Whether the machine has stopped proposing.
     pub halted: bool,
-    /// Whether a quorum has answered the question of the start, and the machine has not stopped.
+    /// Whether enough was answered to the question of the start, and the machine has not stopped.
     pub may_propose: bool,
+    /// Set while this authority does not remember all that it signed, until it has signed again.
+    pub amnesia: Option<Amnesia>,
     /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
     /// elsewhere.
     pub unknown_own_block: Option<BlockRef>,
     /// Whether a quorum holds another chain of commits than this node.
     pub forked: bool,
+}
+
+/// How an authority that forgot what it signed comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amnesia {
+    /// What first told it so.
+    pub cause: AmnesiaCause,
+    /// Authorities that have not answered the question of the start, or whose own last block is not accepted here yet; with
+    /// this one, a quorum must have. Empty once that is decided.
+    pub awaited: Vec<AuthorityIndex>,
+    /// The lowest round that it may propose in, once that is decided.
+    pub first_round: Option<Round>,
+}
+
+/// Why an authority takes it that it forgot what it signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmnesiaCause {
+    /// The store ends below the signing guard, or was being refilled when it was closed.
+    BelowGuard {
+        /// Highest own round in the store.
+        stored: Round,
+        /// The guard.
+        guard: Round,
+    },
+    /// A peer has an own block that the store lacks.
+    UnknownOwnBlock {
+        /// Who showed it.
+        from: AuthorityIndex,
+        /// The block.
+        block: BlockRef,
+    },
+    /// The executor has commits that the store lacks.
+    ExecutorAhead,
 }

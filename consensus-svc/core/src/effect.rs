@@ -141,8 +141,9 @@ pub enum PeerFault {
         /// The ancestor.
         ancestor: BlockRef,
     },
-    /// An own block that this node does not hold: its store is older than what was signed, or somebody else signs with its
-    /// key. The machine has stopped proposing, for any further block might be a second one for its slot.
+    /// An own block that this node does not hold, where it should: somebody else signs with its key, or its store is older than
+    /// what was signed and that was noticed too late. The machine has stopped proposing, for any further block might be a
+    /// second one for its slot.
     UnknownOwnBlock {
         /// Who sent it.
         from: AuthorityIndex,
@@ -186,7 +187,8 @@ pub struct Progress {
     pub last_commit: CommitIndex,
     /// Blocks at or below this round are no longer needed in the DAG.
     pub gc_round: Round,
-    /// Highest round of own blocks in the store.
+    /// Highest round of own blocks in the store; genesis while the store may lack own blocks, those that it holds having
+    /// come from peers.
     pub own_round: Round,
     /// Highest committed round by authority.
     pub last_committed_rounds: Vec<Round>,

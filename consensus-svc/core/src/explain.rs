@@ -115,6 +115,13 @@ pub enum ProposalReason {
         /// The own block that the store did not hold; `None` where the shell has stopped the machine.
         unknown_own_block: Option<BlockRef>,
     },
+    /// This authority does not remember all that it signed.
+    Amnesia {
+        /// Whose answers to the question of the start count; nobody is against.
+        answers: Support,
+        /// The lowest round that it may propose in, once a quorum of them counts.
+        first_round: Option<Round>,
+    },
     /// The question of the start is not answered by a quorum.
     StartQuestion {
         /// Who has answered; nobody is against.

@@ -46,13 +46,15 @@ pub enum Input {
         /// The round that it waits for.
         round: Round,
     },
-    /// A peer's answer to the question that every start asks: the highest block of this authority that it knows. Nothing is
-    /// proposed before a quorum, own stake included, has answered.
+    /// A peer's answer to the question that every start asks. Nothing is proposed before a quorum, own stake included, has
+    /// answered. One answer a peer is enough; a further one does no harm, and may count where the first does not.
     OwnLastBlock {
         /// Who answers.
         from: AuthorityIndex,
-        /// The block; `None` if it knows none.
+        /// The highest block of this authority that the peer knows; `None` if it knows none.
         block: Option<VerifiedBlock>,
+        /// The peer's own last block; `None` before its first.
+        peers_last: Option<VerifiedBlock>,
     },
     /// A question for blocks has ended. It comes after the blocks; an end that never comes, comes late or comes twice does no
     /// harm beyond a wait.
@@ -62,6 +64,9 @@ pub enum Input {
         /// How.
         end: FetchEnd,
     },
+    /// The shell has found that this store lacks commits which were delivered from it. Before this life's first block, what
+    /// was signed is then taken for forgotten; after it, or where own stake is more than f, this is [`Input::Halt`].
+    StoreBehind,
     /// A deadline may have passed.
     Tick,
     /// Stop proposing for good: the shell has found that this node must not go on. Blocks are still taken in and

@@ -72,7 +72,7 @@ pub use commit::{Commit, CommittedSubDag};
 pub use committee::{Authority, Committee, CommitteeError};
 pub use committer::{Committer, DecidedLeader, Decision, Via};
 pub use consensus::Consensus;
-pub use core_status::CoreStatus;
+pub use core_status::{Amnesia, AmnesiaCause, CoreStatus};
 pub use crypto::{ProtocolKey, Signer};
 pub use dag::Dag;
 pub use decisions::{DecidedSlot, DecisionHistory, DecisionReason, MAX_REMEMBERED_DECISIONS};

@@ -44,6 +44,8 @@ pub(crate) struct Proposer {
     idle_delay: Duration,
     last: VerifiedBlock,
     last_at: Option<Timestamp>,
+    /// Nothing is made below it.
+    first_round: Round,
     /// The round whose idle delay has ended, and when.
     awake: Option<(Round, Timestamp)>,
     /// Highest round by author that own blocks already build on.
@@ -61,6 +63,7 @@ impl Proposer {
             idle_delay: params.idle_delay,
             last: last.clone(),
             last_at: None,
+            first_round: Round::GENESIS,
             awake: None,
             covered: vec![Round::GENESIS; authorities],
             leader_timeouts: 0,
@@ -113,7 +116,7 @@ impl Proposer {
         let paced = self.last_at.map_or(Timestamp::default(), |last| last.plus(self.min_round_interval));
         let missed = clock.round().previous();
         let round = if self.must_lead(missed, dag, schedule) { missed } else { clock.round() };
-        let wait = if round <= self.last.round() {
+        let wait = if round < self.lowest_round() {
             Wait::Quorum
         } else if round < clock.round() {
             Wait::MinInterval(paced)
@@ -151,7 +154,7 @@ impl Proposer {
 
     /// An own leader slot of the round just left is still filled: others wait for it.
     fn must_lead(&self, round: Round, dag: &Dag, schedule: &LeaderSchedule) -> bool {
-        round > self.last.round()
+        round >= self.lowest_round()
             && schedule.slot_of(round, self.own).is_some()
             && dag.has_quorum(round.previous())
     }
@@ -197,6 +200,24 @@ impl Proposer {
         self.last = block.clone();
         self.last_at = Some(now);
         self.cover(block);
+    }
+
+    /// Makes nothing below `round` from now on.
+    pub(crate) fn begin_at(&mut self, round: Round) {
+        self.first_round = round.max(self.first_round);
+    }
+
+    /// The lowest round that an own block may be made in.
+    fn lowest_round(&self) -> Round {
+        self.last.round().next().max(self.first_round)
+    }
+
+    /// Goes on from an own block that came from a peer, if it is higher than what was known.
+    pub(crate) fn adopt(&mut self, block: &VerifiedBlock) {
+        if block.round() > self.last.round() {
+            self.last = block.clone();
+            self.cover(block);
+        }
     }
 
     fn cover(&mut self, block: &VerifiedBlock) {

@@ -9,6 +9,7 @@ use crate::{
     duplicates::DuplicateWindow,
     genesis::Genesis,
     schedule_state::ScheduleState,
+    signing::Memory,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot},
 };
 
@@ -37,6 +38,9 @@ pub struct RecoveredLog {
     pub certified: CommitIndex,
     /// The signing guard: highest (epoch, round) that may have been sent.
     pub guard: Option<(Epoch, Round)>,
+    /// Whether the own last block is above [`Progress::own_round`](crate::Progress): own blocks came from peers, and higher
+    /// ones may be missing.
+    pub refilled: bool,
 }
 
 /// Why a store cannot be gone on with. None of these is mended by guessing.
@@ -117,10 +121,11 @@ pub enum RecoverError {
         /// What is missing.
         ancestor: BlockRef,
     },
-    /// The store is older than what was sent: it was deleted, restored from a copy, or lost its tail.
+    /// The store is older than what was sent: it was deleted, restored from a copy, or lost its tail. Only where own stake is
+    /// more than f; elsewhere the authority comes back by itself.
     #[error(
-        "the store ends at own round {stored}, but the signing guard says that round {guard} may have been sent: \
-         restore the newest store, or keep this authority down"
+        "the store ends at own round {stored}, but the signing guard says that round {guard} may have been sent, and the \
+         other authorities have no quorum that could tell what was: restore the newest store, or keep this authority down"
     )]
     BelowGuard {
         /// Highest own round in the store.
@@ -168,8 +173,12 @@ pub(crate) fn check_commits(log: &RecoveredLog, gc_depth: u64) -> Result<(), Rec
     if log.duplicates.is_none() { Err(RecoverError::MissingDuplicates) } else { Ok(()) }
 }
 
-/// Checks that the store is this authority's, and not older than what it may have sent.
-pub(crate) fn check_guard(log: &RecoveredLog, own: AuthorityIndex, epoch: Epoch) -> Result<(), RecoverError> {
+/// Checks that the store is this authority's, and the guard of its epoch. What both say of own blocks.
+pub(crate) fn check_guard(
+    log: &RecoveredLog,
+    own: AuthorityIndex,
+    epoch: Epoch,
+) -> Result<Memory, RecoverError> {
     if let Some(last) = &log.own_last
         && last.author() != own
     {
@@ -178,8 +187,10 @@ pub(crate) fn check_guard(log: &RecoveredLog, own: AuthorityIndex, epoch: Epoch)
     let stored = log.own_last.as_ref().map_or(Round::GENESIS, VerifiedBlock::round);
     match log.guard {
         Some((guard, _)) if guard != epoch => Err(RecoverError::GuardEpoch { stored: epoch, guard }),
-        Some((_, guard)) if guard > stored => Err(RecoverError::BelowGuard { stored, guard }),
-        _ => Ok(()),
+        guard => {
+            let guard = guard.map_or(Round::GENESIS, |(_, round)| round);
+            Ok(Memory { stored, guard, refilled: log.refilled })
+        }
     }
 }
 

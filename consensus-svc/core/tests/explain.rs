@@ -220,10 +220,10 @@ fn l06_the_next_proposal_names_what_it_waits_for() {
     let reason = |machine: &Listener| machine.explain().proposal.reason;
     let round = |machine: &Listener| machine.explain().proposal.round.get();
 
-    machine.feed(Input::OwnLastBlock { from: authority('C'), block: None });
+    machine.feed(Input::OwnLastBlock { from: authority('C'), block: None, peers_last: None });
     assert_eq!(reason(&machine), ProposalReason::StartQuestion { answers: support(2, "ABDEF", "") });
     for letter in ['A', 'B', 'D'] {
-        machine.feed(Input::OwnLastBlock { from: authority(letter), block: None });
+        machine.feed(Input::OwnLastBlock { from: authority(letter), block: None, peers_last: None });
     }
     let params = Params::default();
     assert_eq!(reason(&machine), ProposalReason::Idle { until: machine.after(params.idle_delay) });
@@ -249,7 +249,7 @@ fn l06_the_next_proposal_names_what_it_waits_for() {
 fn l06_a_node_behind_names_those_ahead_and_the_blocks_that_it_lacks() {
     let mut machine = at_start("ABCDEF1..20:[*]");
     for letter in ['A', 'B', 'C', 'D'] {
-        machine.feed(Input::OwnLastBlock { from: authority(letter), block: None });
+        machine.feed(Input::OwnLastBlock { from: authority(letter), block: None, peers_last: None });
     }
     machine.show(&["A20", "B20"]);
     assert_eq!(machine.machine.status().credible_round, Round::GENESIS, "two of seven may both lie");

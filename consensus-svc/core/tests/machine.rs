@@ -222,7 +222,7 @@ fn a_wake_hint_that_comes_before_its_round_ends_the_delay_of_that_round() {
         )
         .expect("an empty store");
         for peer in [1, 2] {
-            machine.handle(now, Input::OwnLastBlock { from: authority(peer), block: None });
+            machine.handle(now, Input::OwnLastBlock { from: authority(peer), block: None, peers_last: None });
         }
         for round in hints {
             machine.handle(now, Input::Wake { from: authority(1), round: Round::new(*round) });

@@ -5,8 +5,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use consensus_core::{
-    AuthorityIndex, BlockSource, CommitIndex, CommittedSubDag, Consensus, Effect, Epoch, Input, Params,
-    PeerFault, RecoverError, RecoveredLog, Round,
+    AuthorityIndex, CommitIndex, CommittedSubDag, Consensus, Effect, Epoch, Input, Params, PeerFault,
+    RecoverError, RecoveredLog, Round,
     testkit::{
         self,
         network::{TestNetwork, TestStore},
@@ -192,17 +192,6 @@ fn a_partition_heals_and_both_sides_agree() {
 }
 
 #[test]
-fn s06_a_store_older_than_the_guard_is_refused() {
-    let mut network = network();
-    load(&mut network, 0..10, &[0, 1, 2, 3]);
-    let guard = network.node(authority(2)).store.guard.expect("it has proposed");
-    network.crash(authority(2));
-    network.node_mut(authority(2)).store = TestStore { guard: Some(guard), ..TestStore::default() };
-    let refused = network.restart(authority(2));
-    assert_eq!(refused, Err(RecoverError::BelowGuard { stored: Round::GENESIS, guard: guard.1 }));
-}
-
-#[test]
 fn a_store_that_contradicts_itself_is_refused_by_name() {
     let mut network = network();
     load(&mut network, 0..20, &[0, 1, 2, 3]);
@@ -238,50 +227,6 @@ fn a_store_that_contradicts_itself_is_refused_by_name() {
 
     network.node_mut(authority(0)).store = sound;
     network.restart(authority(0)).expect("the sound store is taken");
-}
-
-/// A store that was restored together with its guard cannot be told from a sound one; a peer that holds a newer own block
-/// tells.
-#[test]
-fn s06_an_own_block_that_the_store_does_not_know_ends_signing_over_restarts() {
-    let (genesis, signers) = testkit::genesis(4);
-    let genesis = Arc::new(genesis);
-    let drawing = testkit::drawing::draw(&genesis, &signers, "B1:[*] tx; B1b:[*]");
-    let now = genesis.timestamp();
-    let recover = |log| Consensus::recover(genesis.clone(), Params::default(), signers[1].clone(), log, now);
-    let (mut machine, _) = recover(RecoveredLog::default()).expect("an empty store");
-
-    let mut told = |block: &str| {
-        let blocks = vec![drawing.block(block).clone()];
-        machine.handle(now, Input::Blocks { from: authority(0), source: BlockSource::Streamed, blocks })
-    };
-    let first = drawing.block("B1").reference();
-    let effects = told("B1");
-    let guard = Round::new(2);
-    assert_eq!(
-        effects,
-        [
-            Effect::Report(PeerFault::UnknownOwnBlock { from: authority(0), block: first }),
-            Effect::Guard { epoch: Epoch::GENESIS, round: guard },
-        ]
-    );
-    assert_eq!(told("B1"), [], "known now");
-    let again = told("B1b");
-    assert!(
-        !again.iter().any(|effect| matches!(effect, Effect::Report(PeerFault::UnknownOwnBlock { .. }))),
-        "told once"
-    );
-
-    let status = machine.status();
-    assert!(status.halted);
-    assert_eq!(status.unknown_own_block, Some(first));
-    assert_eq!(machine.next_deadline(), None, "nothing is proposed");
-
-    let own_last = Some(drawing.block("B1").clone());
-    let blocks = vec![drawing.block("B1").clone()];
-    let log =
-        RecoveredLog { own_last, blocks, guard: Some((Epoch::GENESIS, guard)), ..RecoveredLog::default() };
-    assert_eq!(recover(log).map(|_| ()), Err(RecoverError::BelowGuard { stored: Round::FIRST, guard }));
 }
 
 #[test]
@@ -325,7 +270,7 @@ fn nothing_is_proposed_before_a_quorum_has_answered_the_question_of_the_start() 
         Consensus::recover(genesis, params, signers[0].clone(), RecoveredLog::default(), now).expect("empty");
     assert_eq!(effects, []);
     let answer = |machine: &mut Consensus, peer| {
-        machine.handle(now, Input::OwnLastBlock { from: authority(peer), block: None })
+        machine.handle(now, Input::OwnLastBlock { from: authority(peer), block: None, peers_last: None })
     };
     assert_eq!(answer(&mut machine, 1), []);
     assert_eq!(answer(&mut machine, 1), [], "an authority answers once");
@@ -339,62 +284,57 @@ fn nothing_is_proposed_before_a_quorum_has_answered_the_question_of_the_start() 
     assert!(machine.status().may_propose);
 }
 
+/// Whatever was lost of store and guard: the authority comes back by itself, under load, and signs no slot twice.
 #[test]
-fn s06_an_answer_with_an_own_block_that_the_store_does_not_know_ends_signing() {
-    let (genesis, signers) = testkit::genesis(4);
-    let genesis = Arc::new(genesis);
-    let drawing = testkit::drawing::draw(&genesis, &signers, "ABCD1:[*]; A2:[*]");
-    let now = genesis.timestamp();
-    let recover = |log| Consensus::recover(genesis.clone(), Params::default(), signers[0].clone(), log, now);
-    let answered = |log: RecoveredLog, block: &str| {
-        let (mut machine, _) = recover(log).expect("a sound store");
-        let block = Some(drawing.block(block).clone());
-        (machine.handle(now, Input::OwnLastBlock { from: authority(2), block }), machine.status().halted)
-    };
-    let unknown = drawing.block("A1").reference();
-    let expected = [
-        Effect::Report(PeerFault::UnknownOwnBlock { from: authority(2), block: unknown }),
-        Effect::Guard { epoch: Epoch::GENESIS, round: Round::new(2) },
-    ];
-    assert_eq!(answered(RecoveredLog::default(), "A1"), (expected.to_vec(), true));
-    // A store that holds the block goes on, also where it holds a later one.
-    let own = |name: &str, names: &[&str]| RecoveredLog {
-        own_last: Some(drawing.block(name).clone()),
-        blocks: names.iter().map(|name| drawing.block(name).clone()).collect(),
-        ..RecoveredLog::default()
-    };
-    assert_eq!(answered(own("A1", &["A1"]), "A1"), (vec![], false));
-    assert_eq!(answered(own("A2", &["A1", "B1", "C1", "D1", "A2"]), "A1"), (vec![], false));
-    assert!(answered(own("A1", &["A1", "B1", "C1", "D1"]), "A2").1, "a store that ends one block earlier");
-    // Somebody else's block tells nothing about this authority.
-    assert_eq!(answered(RecoveredLog::default(), "B1"), (vec![], false));
-}
-
-#[test]
-fn s06_a_store_that_was_lost_or_restored_together_with_its_guard_signs_no_second_block() {
-    for lost in [true, false] {
+fn s06_a_store_that_was_lost_or_is_an_old_copy_is_filled_again_and_no_slot_is_signed_twice() {
+    for (keeps_guard, copied) in [(true, false), (true, true), (false, false), (false, true)] {
         let mut network = network();
         load(&mut network, 0..20, &[0, 1, 2, 3]);
-        let old = if lost { TestStore::default() } else { network.node(authority(2)).store.clone() };
+        let old = if copied { network.node(authority(2)).store.clone() } else { TestStore::default() };
         load(&mut network, 20..60, &[0, 1, 2, 3]);
         let before = network.node(authority(2)).store.clone();
+        let guard = before.guard.expect("it has signed").1;
         network.crash(authority(2));
-        network.node_mut(authority(2)).store = old;
-        network.restart(authority(2)).expect("it looks sound");
+        let kept = if keeps_guard { before.guard } else { old.guard };
+        network.node_mut(authority(2)).store = TestStore { guard: kept, ..old };
+        network.node_mut(authority(2)).delivered.clear();
+        network.restart(authority(2)).expect("it comes back by itself");
         // It has something to propose at once.
         network.submit(authority(2), 1_000, b"too early");
         load(&mut network, 60..120, &[0, 1, 3]);
-        network.run(Duration::from_secs(5));
-        assert!(network.node(authority(2)).machine.as_ref().expect("running").status().halted);
-        assert_eq!(committed(&network, 0), 120, "the others go on");
+        assert!(
+            network.run_until_within(Duration::from_secs(20), |network| committed(network, 0) == 121),
+            "guard kept: {keeps_guard}, copied: {copied}"
+        );
+        let status = network.node(authority(2)).machine.as_ref().expect("running").status();
+        assert_eq!((status.halted, status.amnesia), (false, None));
         for block in
             network.node(authority(2)).store.blocks.values().filter(|block| block.author() == authority(2))
         {
-            assert!(before.blocks.contains_key(&block.reference()), "{block:?} was signed after the loss");
+            let is_new = !before.blocks.contains_key(&block.reference());
+            assert!(!is_new || block.round() > guard, "{block:?} was signed after the loss");
         }
-        for index in [0, 1, 3] {
-            let faults = &network.node(authority(index)).faults;
-            assert!(!faults.iter().any(|fault| matches!(fault, PeerFault::Equivocation { .. })));
-        }
+        assert_no_equivocation(&network);
     }
+}
+
+#[test]
+fn s06_an_amnesiac_that_is_restarted_again_and_again_comes_back_all_the_same() {
+    let mut network = network();
+    load(&mut network, 0..40, &[0, 1, 2, 3]);
+    let guard = network.node(authority(1)).store.guard.expect("it has signed").1;
+    network.crash(authority(1));
+    network.node_mut(authority(1)).store = TestStore::default();
+    for turn in 0..12u64 {
+        network.restart(authority(1)).expect("it comes back by itself");
+        load(&mut network, 40 + turn..41 + turn, &[0]);
+        network.run(Duration::from_millis(7 * turn));
+        network.crash(authority(1));
+    }
+    network.restart(authority(1)).expect("it comes back by itself");
+    network.submit(authority(1), 1_000, b"at last");
+    assert!(network.run_until_within(Duration::from_secs(20), |network| committed(network, 0) == 53));
+    let own = network.node(authority(0)).store.blocks.keys().filter(|block| block.author == authority(1));
+    assert!(own.clone().any(|block| block.round > guard));
+    assert_no_equivocation(&network);
 }

@@ -64,6 +64,8 @@ Weathers:
   byzantine-withholding   ... keep blocks back, send to some, refuse and falsify fetches
   byzantine-invalid       ... send garbage, phantom parents, future rounds, old blocks
   byzantine-clocks        ... lie about the time
+  amnesia                 stores wiped or replaced by old copies, with their guards or without
+  byzantine-amnesia       ... while others lie about the last blocks that they know
   mixed                   all of it
 
 Examples:

@@ -6,8 +6,11 @@
 
 pub(crate) mod equivocation;
 pub(crate) mod invalid;
+pub(crate) mod last_block;
 pub(crate) mod lies;
 pub(crate) mod withholding;
+
+pub(crate) use last_block::LastBlocks;
 
 use std::sync::Arc;
 
@@ -23,17 +26,30 @@ pub(crate) struct Habits {
     pub(crate) withholds: bool,
     pub(crate) sends_invalid: bool,
     pub(crate) lies_about_time: bool,
+    pub(crate) lies_about_last: bool,
 }
 
 impl Habits {
-    const NONE: Self =
-        Self { equivocates: false, withholds: false, sends_invalid: false, lies_about_time: false };
+    const NONE: Self = Self {
+        equivocates: false,
+        withholds: false,
+        sends_invalid: false,
+        lies_about_time: false,
+        lies_about_last: false,
+    };
     pub(crate) const EQUIVOCATION: Self = Self { equivocates: true, ..Self::NONE };
     pub(crate) const WITHHOLDING: Self = Self { withholds: true, ..Self::NONE };
     pub(crate) const INVALID: Self = Self { sends_invalid: true, ..Self::NONE };
     pub(crate) const CLOCKS: Self = Self { lies_about_time: true, ..Self::NONE };
-    pub(crate) const ALL: Self =
-        Self { equivocates: true, withholds: true, sends_invalid: true, lies_about_time: true };
+    pub(crate) const LAST: Self =
+        Self { lies_about_last: true, equivocates: true, withholds: true, ..Self::NONE };
+    pub(crate) const ALL: Self = Self {
+        equivocates: true,
+        withholds: true,
+        sends_invalid: true,
+        lies_about_time: true,
+        lies_about_last: true,
+    };
 }
 
 /// What goes to one peer.

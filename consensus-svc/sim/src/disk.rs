@@ -19,6 +19,8 @@ pub(crate) struct Store {
     pub(crate) commits: Vec<(Commit, CommitDigest)>,
     pub(crate) certificates: BTreeMap<CommitIndex, Certificate>,
     last_committed_rounds: Vec<Round>,
+    /// Highest own round that the newest batch vouches for.
+    own_round: Round,
     pub(crate) evidence: BTreeMap<Slot, EquivocationProof>,
     /// The leader schedule after the last commit.
     schedule: ScheduleState,
@@ -32,6 +34,7 @@ impl Store {
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
         self.schedule.clone_from(&batch.progress.schedule);
+        self.own_round = batch.progress.own_round;
     }
 
     /// Whether a commit is held under this digest.
@@ -88,6 +91,7 @@ impl Store {
             BlockRef { round: gc_round.next(), author: Default::default(), digest: Default::default() };
         let blocks = self.blocks.range(first..).filter_map(|(reference, _)| self.read(reference)).collect();
         let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
+        let refilled = own_last.as_ref().is_some_and(|own_last| own_last.round() > self.own_round);
         let duplicates = Some(self.duplicates(parameters));
         let last_committed_rounds = self.last_committed_rounds.clone();
         let schedule = self.schedule.clone();
@@ -103,6 +107,7 @@ impl Store {
             evidence,
             certified,
             guard,
+            refilled,
         }
     }
 
@@ -113,7 +118,7 @@ impl Store {
         own: AuthorityIndex,
         parameters: &ProtocolParameters,
     ) -> RecoveredLog {
-        let mut log = self.recovered(own, parameters, None);
+        let mut log = RecoveredLog { refilled: false, ..self.recovered(own, parameters, None) };
         let last_leader = log.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
         let gc_round = last_leader.minus(parameters.gc_depth);
         let mut held = BTreeSet::new();
@@ -163,8 +168,8 @@ pub(crate) struct Sync {
 pub(crate) struct Disk {
     pub(crate) store: Store,
     pub(crate) guard: Option<(Epoch, Round)>,
-    /// A copy made earlier, that somebody may restore.
-    pub(crate) copy: Option<Store>,
+    /// A copy made earlier, of the store and of the guard, that somebody may restore.
+    pub(crate) copy: Option<(Store, Option<(Epoch, Round)>)>,
     pub(crate) sync: Option<Sync>,
 }
 

@@ -37,8 +37,18 @@ pub enum Fault {
     UnguardedBlock,
     /// A sync took over 50 ms.
     SlowSync,
-    /// A store older than the guard was refused.
+    /// A store older than the guard was refused, own stake being above f.
     OldStoreRefused,
+    /// A guard was lost, or replaced by an older one.
+    GuardLost,
+    /// A node noticed that it had forgotten what it signed.
+    AmnesiaEntered,
+    /// Such a node signed again.
+    AmnesiaLeft,
+    /// A loss that was planned would have been outside the bounds of the rule, and was a crash instead.
+    LossOutsideBound,
+    /// The question of a start for the own last block was answered falsely.
+    OwnLastLied,
     /// A clock was wrong.
     ClockSkew,
     /// Twins were sent to two groups.
@@ -85,7 +95,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 44] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -104,6 +114,11 @@ impl Fault {
         Self::UnguardedBlock,
         Self::SlowSync,
         Self::OldStoreRefused,
+        Self::GuardLost,
+        Self::AmnesiaEntered,
+        Self::AmnesiaLeft,
+        Self::LossOutsideBound,
+        Self::OwnLastLied,
         Self::ClockSkew,
         Self::TwinSplit,
         Self::TwinAll,
@@ -148,6 +163,11 @@ impl Fault {
             Self::UnguardedBlock => "unguarded-block",
             Self::SlowSync => "slow-sync",
             Self::OldStoreRefused => "old-store-refused",
+            Self::GuardLost => "guard-lost",
+            Self::AmnesiaEntered => "amnesia-entered",
+            Self::AmnesiaLeft => "amnesia-left",
+            Self::LossOutsideBound => "loss-outside-bound",
+            Self::OwnLastLied => "own-last-lied",
             Self::ClockSkew => "clock-skew",
             Self::TwinSplit => "twin-split",
             Self::TwinAll => "twin-all",

@@ -24,23 +24,20 @@ pub enum Happening {
         /// How long they are down.
         down_ms: u64,
     },
-    /// A copy of the store is made.
+    /// A copy of the store and of the guard is made.
     Copy {
         /// Of which node.
         node: usize,
     },
-    /// A node dies and is started from the copy; if that is refused, from its newest store.
-    RestoreCopy {
+    /// A node dies and comes back without some of what it had. If own stake is above f and it is refused, it gets all back.
+    Lose {
         /// Which.
         node: usize,
-        /// How long it is down, before each of the two attempts.
-        down_ms: u64,
-    },
-    /// A node dies, loses its store (never its guard) and is started; if that is refused, it gets the store back.
-    Wipe {
-        /// Which.
-        node: usize,
-        /// How long it is down, before each of the two attempts.
+        /// What it loses.
+        loss: Loss,
+        /// Whether it dies right after its next own block has gone out, so that nobody gets that, rather than now.
+        after_sending: bool,
+        /// How long it is down.
         down_ms: u64,
     },
     /// One group can reach the other no more, and the reverse unless `one_way`.
@@ -61,6 +58,29 @@ pub enum Happening {
     },
     /// All partitions and slow links end.
     Mend,
+}
+
+/// What a node loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its store: it starts with an empty one and its guard.
+    Store,
+    /// Its store and its guard.
+    All,
+    /// What came after the copy of the store; the guard stays.
+    SinceCopy,
+    /// What came after the copy of store and guard.
+    AllSinceCopy,
+}
+
+impl Loss {
+    pub(crate) const fn is_copy(self) -> bool {
+        matches!(self, Self::SinceCopy | Self::AllSinceCopy)
+    }
+
+    pub(crate) const fn takes_guard(self) -> bool {
+        matches!(self, Self::All | Self::AllSinceCopy)
+    }
 }
 
 /// A happening and its time.

@@ -35,7 +35,7 @@ mod world;
 pub use chronicle::Chronicle;
 pub use downstream::Downstream;
 pub use fault::{Fault, FaultCounts};
-pub use happening::{Happening, Scripted};
+pub use happening::{Happening, Loss, Scripted};
 pub use invariants::{Kind, Violation};
 pub use plan::{Load, Plan, Signatures};
 pub use report::Report;

@@ -6,17 +6,24 @@ use consensus_core::{
     AuthorityIndex, CommitDigest, Consensus, CoreStatus, Effect, Round, Timestamp, VerifiedBlock,
 };
 
-use crate::{byzantine::Byzantine, disk::Disk};
+use crate::{byzantine::Byzantine, disk::Disk, happening::Loss};
 
 /// How a node comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// From its newest store.
     Newest,
-    /// From the copy; if that is refused, from its newest store after so long.
-    Copy { retry_ms: u64 },
-    /// From nothing; if that is refused, from its newest store after so long.
-    Empty { retry_ms: u64 },
+    /// From what a loss has left; if that is refused, from its newest store.
+    After(Loss),
+}
+
+/// What a node does not remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// Highest own round that it had sent.
+    pub(crate) sent: Round,
+    /// Whether its guard is below that, so that only others can tell.
+    pub(crate) guard_lost: bool,
 }
 
 /// One node.
@@ -45,6 +52,12 @@ pub(crate) struct Node {
     pub(crate) behind_reader: bool,
     /// Effects until it crashes, and how long it is down then.
     pub(crate) fuse: Option<(u32, u64)>,
+    /// What it loses right after its next own block has gone out, and how long it is down then.
+    pub(crate) doom: Option<(Loss, u64)>,
+    /// Highest own round that went out, over all lives.
+    pub(crate) sent: Round,
+    /// Set from a loss until it has sent a block above all that it sent before.
+    pub(crate) forgotten: Option<Forgotten>,
     pub(crate) byzantine: Option<Byzantine>,
     /// By peer, when the last thing that a liar sends late goes out: streams keep their order.
     pub(crate) late_until_ms: Vec<u64>,
@@ -67,6 +80,9 @@ impl Node {
             delivered: Vec::new(),
             behind_reader: false,
             fuse: None,
+            doom: None,
+            sent: Round::GENESIS,
+            forgotten: None,
             byzantine,
             late_until_ms: vec![0; nodes],
         }

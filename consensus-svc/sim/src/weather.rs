@@ -3,7 +3,7 @@
 use crate::{
     byzantine::Habits,
     fault::Fault,
-    happening::{Happening, Scripted},
+    happening::{Happening, Loss, Scripted},
     network::{Delay, Profile},
     rng::Rng,
 };
@@ -35,6 +35,10 @@ pub enum Weather {
     ByzantineInvalid,
     /// Up to f authorities lie about the time.
     ByzantineClocks,
+    /// Stores are wiped or replaced by old copies, with their guards and without, on quiet networks too.
+    Amnesia,
+    /// The same, while authorities lie about last blocks: amnesiac and lying stake together is at most f.
+    ByzantineAmnesia,
     /// Everything at once.
     Mixed,
 }
@@ -51,11 +55,13 @@ pub(crate) struct Forecast {
     pub(crate) script: Vec<Scripted>,
     /// What Byzantine authorities do; `None` for no such authorities.
     pub(crate) habits: Option<Habits>,
+    /// Whether liars leave room for one amnesiac within f.
+    pub(crate) spares_one: bool,
 }
 
 impl Weather {
     /// All, in the order in which seeds take them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Calm,
         Self::Jitter,
         Self::Lossy,
@@ -68,6 +74,8 @@ impl Weather {
         Self::ByzantineWithholding,
         Self::ByzantineInvalid,
         Self::ByzantineClocks,
+        Self::Amnesia,
+        Self::ByzantineAmnesia,
         Self::Mixed,
     ];
 
@@ -91,6 +99,8 @@ impl Weather {
             Self::ByzantineWithholding => "byzantine-withholding",
             Self::ByzantineInvalid => "byzantine-invalid",
             Self::ByzantineClocks => "byzantine-clocks",
+            Self::Amnesia => "amnesia",
+            Self::ByzantineAmnesia => "byzantine-amnesia",
             Self::Mixed => "mixed",
         }
     }
@@ -117,7 +127,7 @@ impl Weather {
             Self::Partitions => &[F::PartitionTwoWay, F::PartitionOneWay, F::SlowLink, F::StreamBroken],
             Self::Crashes => &[F::Crash, F::CrashBetweenEffects, F::Restart, F::TornTail],
             Self::Restarts => &[F::Blackout, F::Restart, F::RestartEmpty],
-            Self::Disks => &[F::SlowSync, F::TornTail, F::UnguardedBlock, F::OldStoreRefused],
+            Self::Disks => &[F::SlowSync, F::TornTail, F::UnguardedBlock, F::AmnesiaEntered, F::AmnesiaLeft],
             Self::Clocks => &[F::ClockSkew],
             Self::ByzantineEquivocation => &[F::TwinSplit, F::TwinAll, F::TwinLate, F::EquivocationSeen],
             Self::ByzantineWithholding => &[
@@ -140,6 +150,8 @@ impl Weather {
                 F::AncestorGivenUp,
             ],
             Self::ByzantineClocks => &[F::LyingTimestamp],
+            Self::Amnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::GuardLost],
+            Self::ByzantineAmnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::OwnLastLied],
             Self::Mixed => &[
                 F::StreamBroken,
                 F::StreamStalled,
@@ -167,6 +179,7 @@ impl Weather {
             max_skew_ms: 0,
             script: Vec::new(),
             habits: None,
+            spares_one: false,
         };
         let mut script = ScriptWriter { nodes, duration_ms, rng, script: Vec::new() };
         match self {
@@ -192,6 +205,15 @@ impl Weather {
             }
             Self::ByzantineClocks => {
                 (forecast.habits, forecast.max_skew_ms) = (Some(Habits::CLOCKS), 50);
+            }
+            Self::Amnesia => {
+                forecast.profile = script.any_links();
+                script.losses();
+            }
+            Self::ByzantineAmnesia => {
+                (forecast.habits, forecast.spares_one) = (Some(Habits::LAST), true);
+                forecast.profile = script.any_links();
+                script.losses();
             }
             Self::Mixed => {
                 forecast.profile = script.lossy();
@@ -310,7 +332,8 @@ impl ScriptWriter<'_> {
     fn restarts(&mut self) {
         let node = self.rng.place(self.nodes);
         let early_ms = self.rng.between(1, 300);
-        self.at(early_ms, Happening::Wipe { node, down_ms: self.rng.clone().between(10, 800) });
+        let down_ms = self.rng.clone().between(10, 800);
+        self.at(early_ms, Happening::Lose { node, loss: Loss::Store, after_sending: false, down_ms });
         let mut at_ms = self.rng.between(1_500, 4_000);
         while at_ms < self.duration_ms {
             let down_ms = self.rng.between(10, 1_500);
@@ -322,6 +345,56 @@ impl ScriptWriter<'_> {
                 _ => self.at(at_ms, Happening::Blackout { down_ms }),
             }
             at_ms += self.rng.between(2_000, 6_000);
+        }
+    }
+
+    /// Losses of all kinds, mostly of a node that has just sent a block which then nobody gets, and now and then of one that
+    /// is cut off, or twice in a row; some others crash meanwhile.
+    fn losses(&mut self) {
+        let mut at_ms = self.rng.between(500, 2_500);
+        while at_ms < self.duration_ms {
+            let node = self.rng.place(self.nodes);
+            let loss = match self.rng.below(4) {
+                0 => Loss::Store,
+                1 => Loss::All,
+                2 => Loss::SinceCopy,
+                _ => Loss::AllSinceCopy,
+            };
+            if loss.is_copy() {
+                self.at(at_ms, Happening::Copy { node });
+                at_ms += self.rng.between(300, 2_000);
+            }
+            let is_cut = self.rng.chance(20_000);
+            if is_cut {
+                self.at(at_ms, Happening::Partition { group: vec![node], one_way: true });
+                at_ms += self.rng.between(1, 300);
+            }
+            let after_sending = self.rng.chance(70_000);
+            let brief = self.rng.chance(60_000);
+            let down_ms = self.rng.between(1, if brief { 30 } else { 1_500 });
+            self.at(at_ms, Happening::Lose { node, loss, after_sending, down_ms });
+            if is_cut {
+                at_ms += self.rng.between(1, 400);
+                self.at(at_ms, Happening::Mend);
+            }
+            match self.rng.below(5) {
+                0 => {
+                    at_ms += self.rng.between(10, 600);
+                    let loss = if self.rng.chance(50_000) { Loss::Store } else { Loss::All };
+                    self.at(at_ms, Happening::Lose { node, loss, after_sending: false, down_ms });
+                }
+                1 => {
+                    at_ms += self.rng.between(10, 1_000);
+                    let effects = u32::try_from(self.rng.below(12)).unwrap_or(0);
+                    self.at(at_ms, Happening::CrashAfterEffects { node, effects, down_ms });
+                }
+                2 => {
+                    let node = self.rng.place(self.nodes);
+                    self.at(at_ms + self.rng.clone().below(300), Happening::Crash { node, down_ms });
+                }
+                _ => {}
+            }
+            at_ms += self.rng.between(1_000, 5_000);
         }
     }
 
@@ -345,9 +418,13 @@ impl ScriptWriter<'_> {
                 0 | 1 => {
                     self.at(at_ms, Happening::Copy { node });
                     at_ms += self.rng.between(500, 2_500);
-                    self.at(at_ms, Happening::RestoreCopy { node, down_ms });
+                    let loss = Loss::SinceCopy;
+                    self.at(at_ms, Happening::Lose { node, loss, after_sending: false, down_ms });
                 }
-                2 => self.at(at_ms, Happening::Wipe { node, down_ms }),
+                2 => {
+                    let loss = Loss::Store;
+                    self.at(at_ms, Happening::Lose { node, loss, after_sending: false, down_ms });
+                }
                 _ => {
                     let effects = u32::try_from(self.rng.below(12)).unwrap_or(0);
                     self.at(at_ms, Happening::CrashAfterEffects { node, effects, down_ms });

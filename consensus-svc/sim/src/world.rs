@@ -5,6 +5,7 @@
 
 mod driver;
 mod lives;
+mod losses;
 mod setup;
 mod transport;
 
@@ -22,7 +23,7 @@ use consensus_core::{
 };
 
 use crate::{
-    byzantine::Wire,
+    byzantine::{LastBlocks, Wire},
     chronicle::{Chronicle, Mark},
     downstream::{Downstream, Nothing},
     fault::{Fault, FaultCounts},
@@ -48,7 +49,7 @@ const PROBE_MS: u64 = 200;
 pub(crate) enum Payload {
     Blocks(Vec<VerifiedBlock>),
     /// The answer to the question of the start.
-    OwnLast(Option<Box<VerifiedBlock>>),
+    OwnLast(Box<LastBlocks>),
     Wake(Round),
     Raw(Bytes),
 }
@@ -270,6 +271,7 @@ impl World {
         (self.sync_ms, self.slow_sync_chance) = ((1, 3), 0);
         for node in &mut self.nodes {
             node.fuse = None;
+            node.doom = None;
         }
         self.unmarked = self.honest().map(|(place, _)| place).collect();
         if let Some(chronicle) = &mut self.chronicle {

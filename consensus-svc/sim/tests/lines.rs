@@ -2,7 +2,7 @@
 
 #![allow(missing_docs)]
 
-use consensus_sim::{Fault, Happening, Plan, Report, Scripted, Weather, run};
+use consensus_sim::{Fault, Happening, Load, Loss, Plan, Report, Scripted, Weather, run};
 
 fn at(at_ms: u64, what: Happening) -> Scripted {
     Scripted { at_ms, what }
@@ -138,16 +138,79 @@ fn s01_s02_crashes_after_any_number_of_effects_lose_nothing_durable() {
     }
 }
 
+fn lose(at_ms: u64, node: usize, loss: Loss, after_sending: bool) -> Scripted {
+    at(at_ms, Happening::Lose { node, loss, after_sending, down_ms: 20 })
+}
+
+const LOSSES: [Loss; 4] = [Loss::Store, Loss::All, Loss::SinceCopy, Loss::AllSinceCopy];
+
+/// Under load, one after the other, each with the last block on its way to nobody.
 #[test]
-fn s06_an_old_copy_or_an_empty_store_is_refused_by_the_guard_and_no_slot_is_signed_twice() {
-    let script = vec![
-        at(1_500, Happening::Copy { node: 0 }),
-        at(4_000, Happening::RestoreCopy { node: 0, down_ms: 200 }),
-        at(5_000, Happening::Wipe { node: 1, down_ms: 200 }),
-    ];
-    for seed in 0..3 {
-        let report = scripted(seed, 4, Weather::Calm, script.clone());
-        assert_eq!(report.faults.get(Fault::OldStoreRefused), 2);
+fn s06_a_node_that_lost_its_store_or_guard_or_both_comes_back_by_itself_and_no_slot_is_signed_twice() {
+    for (seed, loss) in (0..).zip(LOSSES) {
+        let script = (0..3).flat_map(|node| {
+            let at_ms = 1_000 + 2_300 * node as u64;
+            [at(at_ms, Happening::Copy { node }), lose(at_ms + 600, node, loss, node != 1)]
+        });
+        let load = Some(Load { per_second: 100, size_bytes: 64 });
+        let plan =
+            Plan { duration_ms: 9_000, script: script.collect(), load, ..Plan::new(seed, 4, Weather::Calm) };
+        let report = pass(&plan);
+        let count = |fault| report.faults.get(fault);
+        assert_eq!((count(Fault::AmnesiaEntered), count(Fault::AmnesiaLeft)), (3, 3), "{loss:?}");
+        let takes_guard = matches!(loss, Loss::All | Loss::AllSinceCopy);
+        assert_eq!(count(Fault::GuardLost), if takes_guard { 3 } else { 0 }, "{loss:?}");
+        assert_eq!(count(Fault::LossOutsideBound), 0);
+    }
+}
+
+/// It loses all a second time before it has signed again, and a crash falls in between.
+#[test]
+fn s06_a_second_loss_and_crashes_in_the_middle_of_amnesia_change_nothing() {
+    for effects in 0..6 {
+        let script = vec![
+            lose(2_000, 1, Loss::All, true),
+            at(2_120, Happening::CrashAfterEffects { node: 1, effects, down_ms: 30 }),
+            lose(2_400, 1, Loss::All, false),
+            at(2_520, Happening::CrashAfterEffects { node: 1, effects, down_ms: 30 }),
+            lose(4_000, 1, Loss::Store, true),
+        ];
+        let report = scripted(effects.into(), 4, Weather::Calm, script);
+        assert!(report.faults.get(Fault::AmnesiaLeft) >= 1);
+        assert!(report.faults.get(Fault::AmnesiaEntered) >= 2);
+    }
+}
+
+/// f = 2 of 7: one liar, one amnesiac.
+#[test]
+fn s06_liars_neither_lock_an_amnesiac_out_nor_make_it_sign_twice() {
+    let reports = (0..8).map(|seed| {
+        let script = LOSSES.iter().zip(0..).flat_map(|(loss, node)| {
+            let at_ms = 800 + 1_700 * node as u64;
+            [at(at_ms, Happening::Copy { node }), lose(at_ms + 500, node, *loss, true)]
+        });
+        scripted(seed, 7, Weather::ByzantineAmnesia, script.collect())
+    });
+    let (lied, left) = reports.fold((0, 0), |(lied, left), report| {
+        (lied + report.faults.get(Fault::OwnLastLied), left + report.faults.get(Fault::AmnesiaLeft))
+    });
+    assert!(lied > 8 && left > 8, "{lied} lies, {left} returns");
+}
+
+/// Own stake is above f: nobody could tell what was signed, so the operator must.
+#[test]
+fn s06_in_a_committee_of_three_an_old_copy_or_an_empty_store_is_refused_by_the_guard() {
+    for seed in 0..2 {
+        let script = vec![
+            at(1_500, Happening::Copy { node: 0 }),
+            lose(4_000, 0, Loss::SinceCopy, false),
+            lose(5_000, 1, Loss::Store, false),
+            lose(6_000, 2, Loss::All, false),
+        ];
+        let report = scripted(seed, 3, Weather::Calm, script);
+        let count = |fault| report.faults.get(fault);
+        assert_eq!((count(Fault::OldStoreRefused), count(Fault::AmnesiaEntered)), (2, 0));
+        assert_eq!(count(Fault::LossOutsideBound), 1, "without its guard nothing would refuse it");
     }
 }
 
@@ -155,7 +218,8 @@ fn s06_an_old_copy_or_an_empty_store_is_refused_by_the_guard_and_no_slot_is_sign
 #[test]
 fn s06_a_node_that_never_signed_may_start_empty() {
     let started = (0..12).map(|seed| {
-        let script = vec![at(1, Happening::Wipe { node: 3, down_ms: 100 })];
+        let script =
+            vec![at(1, Happening::Lose { node: 3, loss: Loss::Store, after_sending: false, down_ms: 100 })];
         scripted(seed, 4, Weather::Calm, script).faults.get(Fault::RestartEmpty)
     });
     assert!(started.sum::<u64>() > 0);

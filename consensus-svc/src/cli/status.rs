@@ -50,7 +50,7 @@ pub struct Status {
     pub epoch: u64,
     /// Round of the threshold clock.
     pub round: u64,
-    /// `authority`, `observer` or `stopped`; `unknown` for a newer node's word.
+    /// `authority`, `observer`, `stopped` or `amnesiac`; `unknown` for a newer node's word.
     pub role: &'static str,
     /// `connecting`, `replaying`, `live` or `stopped`; `unknown` for a newer node's word.
     pub executor_state: &'static str,
@@ -76,6 +76,8 @@ pub struct Status {
     pub stalled_ms: u64,
     /// Milliseconds since the newest commit of this process; null before the first.
     pub last_commit_ms_ago: Option<u64>,
+    /// What an amnesiac waits for; empty for others.
+    pub start_waits_for: String,
 }
 
 impl From<GetStatusResponse> for Status {
@@ -106,6 +108,7 @@ impl From<GetStatusResponse> for Status {
             disconnected_peers: answer.disconnected_peers,
             stalled_ms: answer.stall.map_or(0, |stall| stall.since_ms),
             last_commit_ms_ago: answer.last_commit_ms_ago,
+            start_waits_for: answer.start_waits_for,
         }
     }
 }
@@ -115,6 +118,7 @@ const fn role_text(role: NodeRole) -> &'static str {
         NodeRole::Authority => "authority",
         NodeRole::Observer => "observer",
         NodeRole::Stopped => "stopped",
+        NodeRole::Amnesiac => "amnesiac",
         NodeRole::Unspecified => "unknown",
     }
 }
@@ -180,6 +184,7 @@ fn table(status: &Status) -> String {
         ("not connected", absent.join(", ")),
         ("syncs", status.syncs_total.to_string()),
         ("stalled", stalled),
+        ("waits for", status.start_waits_for.clone()),
         ("stopped", status.stop_reason.clone()),
     ];
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());

@@ -64,6 +64,8 @@ impl CommitLog {
         let duplicates = Some(duplicates);
         let evidence = self.equivocation_slots(progress.epoch)?;
         let certified = self.last_certified()?;
+        // Own blocks above what the record vouches for came from peers, and higher ones may be missing.
+        let refilled = own_round > progress.own_round;
         Ok(RecoveredLog {
             commits,
             blocks,
@@ -74,6 +76,7 @@ impl CommitLog {
             evidence,
             certified,
             guard,
+            refilled,
         })
     }
 

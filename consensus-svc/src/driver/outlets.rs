@@ -51,20 +51,22 @@ pub struct Outlets<N> {
     tracker: Arc<Tracker>,
     status: watch::Sender<CoreStatus>,
     clock_round: watch::Sender<Round>,
+    start_answered: watch::Sender<bool>,
     accepted: AcceptedRounds,
 }
 
 impl<N> Outlets<N> {
-    /// `accepted` and `clock_round` are what the peer network goes by.
+    /// `accepted`, `clock_round` and `start_answered` are what the peer network goes by.
     pub const fn new(
         network: N,
         feed: Arc<CommitFeed>,
         tracker: Arc<Tracker>,
         status: watch::Sender<CoreStatus>,
         clock_round: watch::Sender<Round>,
+        start_answered: watch::Sender<bool>,
         accepted: AcceptedRounds,
     ) -> Self {
-        Self { network, feed, tracker, status, clock_round, accepted }
+        Self { network, feed, tracker, status, clock_round, start_answered, accepted }
     }
 
     pub(super) const fn network(&self) -> &N {
@@ -94,6 +96,8 @@ impl<N> Outlets<N> {
             *round = status.round;
             changed
         });
+        let answered = status.may_propose || status.halted;
+        self.start_answered.send_if_modified(|held| std::mem::replace(held, answered) != answered);
         let halted = status.halted;
         self.status.send_replace(status);
         if halted {

@@ -66,10 +66,19 @@ async fn start() -> Fixture {
     let (network, sent) = mpsc::channel(1_000);
     let (status, statuses) = watch::channel(core.status());
     let (clock_round, _) = watch::channel(Round::GENESIS);
+    let (start_answered, _) = watch::channel(false);
     let accepted = AcceptedRounds::new(genesis.committee());
     let (tracker, halt) =
         (Tracker::new(1, CommittedWindow::new(genesis.parameters())), CancellationToken::new());
-    let outlets = Outlets::new(Recorder(network), feed, Arc::clone(&tracker), status, clock_round, accepted);
+    let outlets = Outlets::new(
+        Recorder(network),
+        feed,
+        Arc::clone(&tracker),
+        status,
+        clock_round,
+        start_answered,
+        accepted,
+    );
     let (peers, peer_events) = mpsc::channel(1);
     let (submissions, submitted) = mpsc::channel(1);
     let (questioner, questions) = Questioner::new();

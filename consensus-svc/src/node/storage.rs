@@ -69,10 +69,11 @@ impl Storage {
         let genesis = Arc::clone(&config.genesis);
         let (core, recovered) =
             Consensus::recover(genesis, config.params.clone(), signer, stored, clock.now())?;
-        if let Some(own) = own_last {
+        let own_last = own_last.map(|own| (own.block().epoch, own.round()));
+        if let Some((epoch, round)) = own_last.filter(|own_last| held.is_none_or(|held| held < *own_last)) {
             // A crash may have come between the store and the guard: opening has synced the block, and from here on
             // peers can be given it.
-            guard.raise(own.block().epoch, own.round())?;
+            guard.raise(epoch, round)?;
         }
         let log = Arc::new(log);
         let feed = Arc::new(CommitFeed::new(Arc::clone(&log), FeedOptions::default())?);

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use bytes::Bytes;
 use consensus_core::{AuthorityIndex, BlockSource, Genesis, Round, VerifiedBlock};
 use metanode_proto::peer::v1::{
     FetchOwnLastBlockRequest, SubscribeBlocksRequest, peer_service_client::PeerServiceClient,
@@ -100,12 +101,11 @@ impl Subscriber {
         let limits = &self.shared.limits;
         let mut waits = Waits::new(limits.reconnect_min, limits.reconnect_max);
         let mut penalties = Penalties::new(limits);
-        let mut answered = false;
         loop {
             let mut heard_since = None;
             let authority = i64::from(self.peer.authority.get());
             let span = tracing::debug_span!("consensus.peer.subscribe", authority);
-            let end = self.session(&mut answered, &mut heard_since).instrument(span).await;
+            let end = self.session(&mut heard_since).instrument(span).await;
             waits.session_ended(heard_since.map(|since| since.elapsed()), limits.settled_after);
             let (wait, reason) = match end {
                 SessionEnd::Finished => return,
@@ -123,20 +123,18 @@ impl Subscriber {
         }
     }
 
-    /// One connection, from its start to its end. `answered` is set when the peer has answered the question of the start;
-    /// `heard_since` tells when it first said anything on its stream.
-    async fn session(&self, answered: &mut bool, heard_since: &mut Option<Instant>) -> SessionEnd {
+    /// One connection, from its start to its end. `heard_since` tells when it first said anything on its stream.
+    async fn session(&self, heard_since: &mut Option<Instant>) -> SessionEnd {
         let limits = &self.shared.limits;
         let channel = match connect(&self.peer.address, &self.tls, limits.handshake_deadline).await {
             Ok(channel) => channel,
             Err(error) => return SessionEnd::Lost(error.to_string()),
         };
         let mut client = self.shared.client(channel.clone());
-        if !*answered {
-            if let Err(end) = self.ask_own_last(&mut client).await {
-                return end;
-            }
-            *answered = true;
+        if !*self.shared.view.start_answered.borrow()
+            && let Err(end) = self.ask_own_last(&mut client).await
+        {
+            return end;
         }
         let after = self.shared.view.accepted.get(self.peer.authority);
         let request = SubscribeBlocksRequest {
@@ -169,15 +167,38 @@ impl Subscriber {
         tokio::select! {
             () = broken.cancelled() => SessionEnd::Fault,
             end = reading => end,
+            end = self.keep_asking(&mut client) => end,
         }
     }
 
-    /// Asks which own block the peer knows highest, before anything is proposed.
+    /// Asks again and again while the machine waits for answers: what a peer answers next may count where its first answer
+    /// does not.
+    async fn keep_asking(&self, client: &mut PeerServiceClient<Channel>) -> SessionEnd {
+        let mut answered = self.shared.view.start_answered.clone();
+        loop {
+            if answered.wait_for(|answered| !answered).await.is_err() {
+                return SessionEnd::Finished;
+            }
+            // The value is let go at once: it must not be held over the question.
+            let satisfied = async { answered.wait_for(|answered| *answered).await.is_ok() };
+            match time::timeout(self.shared.limits.ask_again, satisfied).await {
+                Ok(true) => {}
+                Ok(false) => return SessionEnd::Finished,
+                Err(_elapsed) => {
+                    if let Err(end) = self.ask_own_last(client).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks which own block the peer knows highest, and for its own last block, before anything is proposed.
     async fn ask_own_last(&self, client: &mut PeerServiceClient<Channel>) -> Result<(), SessionEnd> {
         let request = FetchOwnLastBlockRequest { epoch: self.shared.genesis.committee().epoch().get() };
         let call = client.fetch_own_last_block(request);
-        let bytes = match time::timeout(self.shared.limits.call_deadline, call).await {
-            Ok(Ok(response)) => response.into_inner().callers_last_block,
+        let answer = match time::timeout(self.shared.limits.call_deadline, call).await {
+            Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) => return Err(self.ended(inbound::end_of(&status)).await),
             Err(_elapsed) => {
                 return Err(SessionEnd::Lost(
@@ -185,15 +206,29 @@ impl Subscriber {
                 ));
             }
         };
-        let asked = (!bytes.is_empty()).then_some(bytes).into_iter().collect();
-        let verdict = self.shared.verifier.verify(asked).await.ok_or(SessionEnd::Finished)?;
-        let block = verdict.valid.into_iter().next();
-        let foreign = block.as_ref().is_some_and(|block| block.author() != self.shared.own);
-        let fault = foreign.then_some(label::WRONG_AUTHOR);
-        if let Some(label) = fault.or(verdict.invalid.map(|error| error.label())) {
-            return Err(self.ended(StreamEnd::Fault(label)).await);
+        let from = self.peer.authority;
+        let block = self.verify_one(answer.callers_last_block, self.shared.own).await?;
+        let peers_last = self.verify_one(answer.own_last_block, from).await?;
+        self.shared.hand_on(PeerEvent::OwnLastBlock { from, block, peers_last }).await
+    }
+
+    /// Judges one signed block of `author`; no bytes are no block.
+    async fn verify_one(
+        &self,
+        bytes: Bytes,
+        author: AuthorityIndex,
+    ) -> Result<Option<VerifiedBlock>, SessionEnd> {
+        if bytes.is_empty() {
+            return Ok(None);
         }
-        self.shared.hand_on(PeerEvent::OwnLastBlock { from: self.peer.authority, block }).await
+        let verdict = self.shared.verifier.verify(vec![bytes]).await.ok_or(SessionEnd::Finished)?;
+        let block = verdict.valid.into_iter().next();
+        let foreign = block.as_ref().is_some_and(|block| block.author() != author);
+        let fault = foreign.then_some(label::WRONG_AUTHOR);
+        match fault.or(verdict.invalid.map(|error| error.label())) {
+            Some(label) => Err(self.ended(StreamEnd::Fault(label)).await),
+            None => Ok(block),
+        }
     }
 
     /// Verifies and hands on one batch.

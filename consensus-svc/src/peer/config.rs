@@ -75,6 +75,8 @@ pub struct PeerLimits {
     pub handshake_deadline: Duration,
     /// Time for an answer to a fetch or to the opening of a subscription. Default 5 s.
     pub call_deadline: Duration,
+    /// Time between two questions for the own last block to one peer, while the machine waits for answers. Default 2 s.
+    pub ask_again: Duration,
     /// Longest first wait before connecting again. Default 50 ms.
     pub reconnect_min: Duration,
     /// Longest wait before connecting again. Default 2 s.
@@ -105,6 +107,7 @@ impl Default for PeerLimits {
             waiting_fetches: 4,
             handshake_deadline: Duration::from_secs(5),
             call_deadline: Duration::from_secs(5),
+            ask_again: Duration::from_secs(2),
             reconnect_min: Duration::from_millis(50),
             reconnect_max: Duration::from_secs(2),
             settled_after: Duration::from_secs(5),

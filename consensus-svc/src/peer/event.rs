@@ -36,12 +36,14 @@ pub enum PeerEvent {
         /// The blocks.
         blocks: Vec<VerifiedBlock>,
     },
-    /// The peer has answered, once in the life of this process, which own block it knows highest.
+    /// The peer has answered the question of the start.
     OwnLastBlock {
         /// The peer.
         from: AuthorityIndex,
-        /// The verified block; `None` if it knows none.
+        /// The highest block of this authority that it knows, verified; `None` if it knows none.
         block: Option<VerifiedBlock>,
+        /// Its own last block, verified; `None` before its first.
+        peers_last: Option<VerifiedBlock>,
     },
     /// A question for blocks has ended; the blocks came before.
     FetchEnded {
@@ -106,6 +108,8 @@ pub struct PeerView {
     pub accepted: AcceptedRounds,
     /// The threshold clock's round: how far ahead blocks are handed on.
     pub clock_round: watch::Receiver<Round>,
+    /// Whether the machine may propose, or has stopped for good: until then peers are asked again and again.
+    pub start_answered: watch::Receiver<bool>,
 }
 
 #[cfg(test)]

@@ -121,6 +121,11 @@ fn proposal(wait: &ProposalWait, now: Timestamp) -> v1::ProposalExplanation {
             explained.unknown_own_block = unknown_own_block.as_ref().map(wire::block_ref_to_proto);
             v1::ProposalReason::Halted
         }
+        ProposalReason::Amnesia { answers, first_round } => {
+            explained.support = Some(support_to_proto(answers));
+            explained.round = first_round.unwrap_or(wait.round).get();
+            v1::ProposalReason::Amnesia
+        }
         ProposalReason::StartQuestion { answers } => {
             explained.support = Some(support_to_proto(answers));
             v1::ProposalReason::StartQuestion

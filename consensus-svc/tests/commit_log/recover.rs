@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use consensus_core::{
-    CommitIndex, Consensus, Epoch, Params, RecoverError, Round, VerifiedBlock, testkit::GENESIS_TIMESTAMP,
+    AmnesiaCause, CommitIndex, Consensus, Epoch, Params, Round, VerifiedBlock, testkit::GENESIS_TIMESTAMP,
 };
 use consensus_svc::commit_log::{CommitLog, LogError};
 use metanode_shell::durable::{Store, WriteBatch};
@@ -53,16 +53,26 @@ async fn a_short_log_is_read_whole() {
 }
 
 #[tokio::test]
-async fn s06_a_store_that_is_older_than_the_guard_is_refused_by_the_machine() {
+async fn s06_a_store_that_is_older_than_the_guard_or_was_being_refilled_makes_an_amnesiac() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     write_all(&log).await;
     let last = HISTORY.own_blocks().last().unwrap().round();
-    let recovered = log.recover(OWN, HISTORY.genesis.parameters(), Some((EPOCH, last.next()))).unwrap();
-    let (genesis, signer) = (Arc::new(HISTORY.genesis.clone()), HISTORY.signer.clone());
-    let error =
-        Consensus::recover(genesis, Params::default(), signer, recovered, GENESIS_TIMESTAMP).unwrap_err();
-    assert_eq!(error, RecoverError::BelowGuard { stored: last, guard: last.next() });
+    let cause = |guard| {
+        let recovered = log.recover(OWN, HISTORY.genesis.parameters(), guard).unwrap();
+        let (genesis, signer) = (Arc::new(HISTORY.genesis.clone()), HISTORY.signer.clone());
+        let recovered = Consensus::recover(genesis, Params::default(), signer, recovered, GENESIS_TIMESTAMP);
+        recovered.unwrap().0.status().amnesia.map(|amnesia| amnesia.cause)
+    };
+    assert_eq!(cause(Some((EPOCH, last))), None);
+    let stored = last;
+    let guard = last.next();
+    assert_eq!(cause(Some((EPOCH, guard))), Some(AmnesiaCause::BelowGuard { stored, guard }));
+    // A batch that vouches for no own block.
+    let mut batch = HISTORY.rest();
+    batch.progress.own_round = Round::GENESIS;
+    log.submit(batch).await.unwrap().await.unwrap();
+    assert_eq!(cause(Some((EPOCH, last))), Some(AmnesiaCause::BelowGuard { stored, guard: last }));
 }
 
 /// Changes a closed log behind its back.

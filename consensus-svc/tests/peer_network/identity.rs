@@ -197,7 +197,11 @@ async fn a_configuration_that_does_not_fit_is_refused_before_anything_starts() {
         change(&mut config);
         let store: Arc<dyn BlockStore> = Arc::new(super::support::MemoryStore::default());
         let accepted = AcceptedRounds::new(committee.genesis.committee());
-        let view = PeerView { accepted, clock_round: watch::channel(Round::GENESIS).1 };
+        let view = PeerView {
+            accepted,
+            clock_round: watch::channel(Round::GENESIS).1,
+            start_answered: watch::channel(true).1,
+        };
         PeerNetwork::spawn(config, store, mpsc::channel(1).0, view, CancellationToken::new()).unwrap_err()
     };
     let error = spawn(|config| config.own = AuthorityIndex::new(4)).await;

@@ -1,15 +1,19 @@
 //! S06: the question of every start for the highest own block that a peer knows.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use consensus_core::{AuthorityIndex, VerifiedBlock};
-use consensus_svc::peer::PeerEvent;
+use consensus_svc::peer::{PeerEvent, PeerLimits};
 use metanode_proto::peer::v1::FetchOwnLastBlockRequest;
 
-use super::support::{Node, NodeOptions, ScriptedPeer, TestCommittee, client, listener, within};
+use super::support::{
+    Node, NodeOptions, ScriptedPeer, TestCommittee, client, listener, quick_limits, within,
+};
 
-fn told(event: PeerEvent) -> (AuthorityIndex, Option<VerifiedBlock>) {
-    let PeerEvent::OwnLastBlock { from, block } = event else { panic!("{event:?}") };
-    (from, block)
+fn told(event: PeerEvent) -> (AuthorityIndex, Option<VerifiedBlock>, Option<VerifiedBlock>) {
+    let PeerEvent::OwnLastBlock { from, block, peers_last } = event else { panic!("{event:?}") };
+    (from, block, peers_last)
 }
 
 #[tokio::test]
@@ -32,19 +36,38 @@ async fn s06_a_peer_tells_the_callers_highest_block_and_its_own_that_was_release
 }
 
 #[tokio::test]
-async fn s06_each_peer_is_asked_once_in_the_life_of_a_process() {
+async fn s06_a_peer_is_asked_on_one_connection_until_the_machine_has_its_answers_and_then_no_more() {
     let committee = TestCommittee::new(4);
-    let mine = committee.chain(0, 2, 0);
+    let (mine, theirs) = (committee.chain(0, 2, 0), committee.chain(2, 3, 0));
     let mut peer = ScriptedPeer::start(&committee, 2).await;
     peer.callers_last(mine[1].signed_bytes().clone());
-    let mut node = Node::plain(&committee, 0, &[(2, &peer.address)]).await;
-    assert_eq!(told(node.any_event().await), (AuthorityIndex::new(2), Some(mine[1].clone())));
-    drop(peer.session().await);
-    // The session was cut; the next one goes straight on to the stream.
+    peer.own_last(theirs[0].signed_bytes().clone());
+    let limits = PeerLimits { ask_again: Duration::from_millis(10), ..quick_limits() };
+    let options = NodeOptions { limits, ..NodeOptions::default() };
+    let mut node = Node::start(&committee, 0, listener().await, &[(2, &peer.address)], options).await;
+    let from = AuthorityIndex::new(2);
+    assert_eq!(told(node.any_event().await), (from, Some(mine[1].clone()), Some(theirs[0].clone())));
     let session = peer.session().await;
-    let theirs = committee.chain(2, 1, 0);
-    session.blocks(&theirs).await;
-    assert!(matches!(node.any_event().await, PeerEvent::Blocks { .. }));
+    peer.own_last(theirs[1].signed_bytes().clone());
+    loop {
+        let (_, _, peers_last) = told(node.any_event().await);
+        if peers_last == Some(theirs[1].clone()) {
+            break;
+        }
+    }
+    node.start_answered.send_replace(true);
+    // The session is cut; the next one goes straight on to the stream.
+    drop(session);
+    peer.own_last(theirs[2].signed_bytes().clone());
+    let session = peer.session().await;
+    session.blocks(&theirs[..1]).await;
+    loop {
+        match node.any_event().await {
+            // One question may have been under way.
+            PeerEvent::OwnLastBlock { peers_last, .. } => assert_eq!(peers_last, Some(theirs[1].clone())),
+            event => break assert!(matches!(event, PeerEvent::Blocks { .. }), "{event:?}"),
+        }
+    }
     node.stop().await;
 }
 
@@ -55,23 +78,37 @@ async fn t07_an_answer_that_is_not_an_own_block_is_a_fault_and_no_answer() {
     let mut forged = mine.signed_bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let foreign = committee.chain(3, 1, 0).remove(0);
+    let theirs = committee.chain(2, 1, 0).remove(0);
+    let forged = Bytes::from(forged);
+    let (nonsense, mine_sent) = (Bytes::from_static(b"nonsense"), mine.signed_bytes().clone());
+    let (foreign, theirs_sent) = (foreign.signed_bytes().clone(), theirs.signed_bytes().clone());
     let cases = [
-        ("bad_signature", Bytes::from(forged)),
-        ("wrong_author", foreign.signed_bytes().clone()),
-        ("malformed", Bytes::from_static(b"nonsense")),
+        ("bad_signature", forged, theirs_sent.clone()),
+        ("wrong_author", foreign.clone(), theirs_sent.clone()),
+        ("malformed", nonsense.clone(), theirs_sent.clone()),
+        ("wrong_author", mine_sent.clone(), foreign),
+        ("wrong_author", mine_sent.clone(), mine_sent.clone()),
+        ("malformed", mine_sent.clone(), nonsense),
     ];
-    for (expected, bytes) in cases {
+    for (expected, callers_last, own_last) in cases {
         let peer = ScriptedPeer::start(&committee, 2).await;
-        peer.callers_last(bytes);
+        peer.callers_last(callers_last);
+        peer.own_last(own_last);
         let mut node = Node::plain(&committee, 0, &[(2, &peer.address)]).await;
         let event = node.any_event().await;
         assert!(matches!(event, PeerEvent::Invalid { label, .. } if label == expected), "{event:?}");
         // It is asked again, and its answer then counts.
-        peer.callers_last(mine.signed_bytes().clone());
+        peer.callers_last(mine_sent.clone());
+        peer.own_last(theirs_sent.clone());
         loop {
             match node.any_event().await {
                 PeerEvent::Invalid { .. } => {}
-                event => break assert_eq!(told(event).1, Some(mine.clone())),
+                event => {
+                    break assert_eq!(
+                        told(event),
+                        (AuthorityIndex::new(2), Some(mine.clone()), Some(theirs.clone()))
+                    );
+                }
             }
         }
         node.stop().await;

@@ -2,7 +2,7 @@
 
 use super::Consensus;
 use crate::{
-    core_status::CoreStatus,
+    core_status::{Amnesia, CoreStatus},
     decisions::DecisionHistory,
     explain::{self, Explanation, MAX_EXPLAINED_MISSING, ProposalReason, ProposalWait},
     proposer::Wait,
@@ -37,6 +37,7 @@ impl Consensus {
             credible_round: self.credible_round(),
             halted: self.signing.is_halted(),
             may_propose: self.signing.is_allowed(),
+            amnesia: self.signing.amnesia(),
             unknown_own_block: self.signing.unknown_own_block(),
             forked: self.certification.is_forked(),
         }
@@ -65,6 +66,9 @@ impl Consensus {
         let (round, wait) = self.proposer.wait(&self.dag, self.clock, schedule);
         let reason = if self.signing.is_halted() {
             ProposalReason::Halted { unknown_own_block: self.signing.unknown_own_block() }
+        } else if let Some(Amnesia { first_round, .. }) = self.signing.amnesia() {
+            let answers = explain::answers(&self.dag, self.signing.heard());
+            ProposalReason::Amnesia { answers, first_round }
         } else if !self.signing.is_allowed() {
             ProposalReason::StartQuestion { answers: explain::answers(&self.dag, self.signing.heard()) }
         } else if self.lags() {

@@ -49,6 +49,8 @@ pub struct TestStore {
     pub evidence: BTreeMap<Slot, EquivocationProof>,
     /// The leader schedule after each commit that ended a batch, by index.
     pub schedules: BTreeMap<CommitIndex, ScheduleState>,
+    /// Highest own round that the newest batch vouches for.
+    pub own_round: Round,
     /// The signing guard.
     pub guard: Option<(Epoch, Round)>,
 }
@@ -62,6 +64,7 @@ impl TestStore {
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
         self.schedules.insert(batch.progress.last_commit, batch.progress.schedule.clone());
+        self.own_round = batch.progress.own_round;
     }
 
     /// What a restart reads.
@@ -70,10 +73,12 @@ impl TestStore {
             self.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
         let gc_round = last_leader.minus(parameters.gc_depth);
         let last_commit = self.commits.last().map(|(commit, _)| commit.index);
+        let own_last = self.blocks.values().rev().find(|block| block.author() == own).cloned();
         RecoveredLog {
             commits: self.commits.clone(),
             blocks: self.blocks.values().filter(|block| block.round() > gc_round).cloned().collect(),
-            own_last: self.blocks.values().rev().find(|block| block.author() == own).cloned(),
+            refilled: own_last.as_ref().is_some_and(|own_last| own_last.round() > self.own_round),
+            own_last,
             duplicates: Some(self.duplicates(parameters)),
             schedule: last_commit.and_then(|last| self.schedules.get(&last)).cloned().unwrap_or_default(),
             last_committed_rounds: self.last_committed_rounds.clone(),
@@ -384,8 +389,11 @@ impl TestNetwork {
         }
         let accepted = machine.status().accepted_rounds.get(from.as_usize()).copied().unwrap_or_default();
         // The answer to the question of the start comes from the store, and ahead of the stream.
-        let known = self.node(from).store.blocks.values().rev().find(|block| block.author() == to).cloned();
-        self.send(from, to, Input::OwnLastBlock { from, block: known });
+        let highest = |author| {
+            self.node(from).store.blocks.values().rev().find(|block| block.author() == author).cloned()
+        };
+        let (block, peers_last) = (highest(to), highest(from));
+        self.send(from, to, Input::OwnLastBlock { from, block, peers_last });
         let own_blocks = self.node(from).store.blocks.values().filter(|block| block.author() == from);
         let blocks: Vec<_> = own_blocks.filter(|block| block.round() > accepted).cloned().collect();
         for block in blocks {

@@ -2,7 +2,8 @@
 //! go on being handled.
 
 use consensus_core::{
-    BlockSource, CommittedSubDag, Effect, FetchStatus, Input, PeerFault, TransactionDigest, VerifiedBlock,
+    BlockSource, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault, TransactionDigest,
+    VerifiedBlock,
 };
 
 use super::{Event, Payload, World};
@@ -24,9 +25,11 @@ impl World {
         let (round, waiting, fetches) = (node.status.round, node.status.waiting_blocks, node.status.fetches);
         let effects = machine.handle(now, input);
         self.inputs += 1;
-        node.status = machine.status();
+        let status = machine.status();
         node.effects.extend(effects);
-        if node.status.halted && !node.is_honest() {
+        self.observe(place, status);
+        let node = &self.nodes[place];
+        if (node.status.halted || node.status.amnesia.is_some()) && !node.is_honest() {
             // Its own twin came back to it. A liar does not mind: it goes on from what it has.
             self.crash(place, 1);
             return;
@@ -55,6 +58,18 @@ impl World {
         ];
         for (fault, _) in happened.into_iter().filter(|(_, happened)| *happened) {
             self.fault(fault, Some(place));
+        }
+    }
+
+    /// Takes note of what a machine shows of itself.
+    pub(super) fn observe(&mut self, place: usize, status: CoreStatus) {
+        let node = &mut self.nodes[place];
+        let was = std::mem::replace(&mut node.status, status).amnesia.is_some();
+        let changed = (node.status.amnesia.is_some() != was).then_some(was).filter(|_| node.is_honest());
+        match changed {
+            Some(false) => self.fault(Fault::AmnesiaEntered, Some(place)),
+            Some(true) => self.fault(Fault::AmnesiaLeft, Some(place)),
+            None => {}
         }
     }
 
@@ -173,7 +188,13 @@ impl World {
         }
         match effect {
             Effect::Persist(_) | Effect::Guard { .. } => {}
-            Effect::Broadcast(block) => self.broadcast(place, block),
+            Effect::Broadcast(block) => {
+                self.broadcast(place, block);
+                if let Some((loss, down_ms)) = self.nodes[place].doom.take() {
+                    self.lose(place, loss, down_ms);
+                    return self.nodes[place].is_up();
+                }
+            }
             Effect::SendWake { round } => {
                 for peer in self.others(place) {
                     self.send(place, peer, Payload::Wake(round));
@@ -281,7 +302,10 @@ impl World {
             }
         };
         if self.announced.insert(admitted.reference()) {
-            let disk = &self.nodes[place].disk;
+            let node = &mut self.nodes[place];
+            node.sent = node.sent.max(admitted.round());
+            node.forgotten = node.forgotten.filter(|forgotten| forgotten.sent >= node.sent);
+            let disk = &node.disk;
             let (stored, guard) = (disk.store.blocks.contains_key(&admitted.reference()), disk.guard);
             if let Some(chronicle) = &mut self.chronicle {
                 chronicle.sent(self.now_ms, &admitted);

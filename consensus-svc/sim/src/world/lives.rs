@@ -32,13 +32,13 @@ impl World {
             }
             Happening::Copy { node } => {
                 let disk = &mut self.nodes[node].disk;
-                disk.copy = Some(disk.store.clone());
+                disk.copy = Some((disk.store.clone(), disk.guard));
             }
-            Happening::RestoreCopy { node, down_ms } => {
-                self.crash_planned(node, Start::Copy { retry_ms: down_ms }, down_ms);
-            }
-            Happening::Wipe { node, down_ms } => {
-                self.crash_planned(node, Start::Empty { retry_ms: down_ms }, down_ms);
+            Happening::Lose { node, loss, after_sending: false, down_ms } => self.lose(node, loss, down_ms),
+            Happening::Lose { node, loss, after_sending: true, down_ms } => {
+                if self.nodes[node].is_up() && self.nodes[node].is_honest() {
+                    self.nodes[node].doom = Some((loss, down_ms));
+                }
             }
             Happening::Partition { group, one_way } => self.partition(&group, one_way),
             Happening::SlowLink { from, to, extra_ms } => {
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    fn crash_planned(&mut self, place: usize, how: Start, down_ms: u64) {
+    pub(super) fn crash_planned(&mut self, place: usize, how: Start, down_ms: u64) {
         if self.nodes[place].is_up() && self.nodes[place].is_honest() {
             self.fault(Fault::Crash, Some(place));
             self.die(place);
@@ -117,6 +117,7 @@ impl World {
         node.effects.clear();
         node.timer_ms = None;
         node.fuse = None;
+        node.doom = None;
         node.told = Timestamp::default();
         self.record(&Record::Crashed { node: place });
         if self.markers.values().any(|node| *node == place) {
@@ -139,44 +140,13 @@ impl World {
         }
     }
 
-    /// Starts a node. A store below the guard must be refused, and then the newest one is brought.
+    /// Starts a node.
     pub(super) fn start_node(&mut self, place: usize, how: Start) {
-        let own = self.nodes[place].own;
-        let replaced = match how {
-            Start::Newest => None,
-            Start::Copy { retry_ms } => self.nodes[place].disk.copy.take().map(|copy| (copy, retry_ms)),
-            Start::Empty { retry_ms } => Some((Store::default(), retry_ms)),
-        };
+        if let Start::After(loss) = how {
+            return self.start_after(place, loss);
+        }
         if self.nodes[place].life > 0 {
             self.draw_skew(place);
-        }
-        if let Some((store, retry_ms)) = replaced {
-            let stored = own_round(&store, own);
-            let guard = self.nodes[place].disk.guard.map_or(Round::GENESIS, |(_, round)| round);
-            let (signed, refused) = (self.nodes[place].disk.guard.is_some(), guard > stored);
-            match self.recover(place, &store) {
-                Err(RecoverError::BelowGuard { .. }) if refused => {
-                    self.fault(Fault::OldStoreRefused, Some(place));
-                    let (life, how) = (self.nodes[place].life, Start::Newest);
-                    self.push(self.now_ms + retry_ms.max(1), Event::Restart { node: place, life, how });
-                }
-                Err(error) => self.violate("recovery", format!("node {place} refuses a copy: {error}")),
-                Ok(_) if refused => {
-                    let detail = format!("node {place} starts at round {stored} below its guard {guard}");
-                    self.violate("recovery", detail);
-                }
-                Ok(started) => {
-                    if how != (Start::Copy { retry_ms }) && !signed {
-                        self.fault(Fault::RestartEmpty, Some(place));
-                    }
-                    let node = &mut self.nodes[place];
-                    node.behind_reader = node.delivered.len() > store.commits.len();
-                    node.disk.store = store;
-                    self.record(&Record::StoreReplaced { node: place });
-                    self.begin(place, started);
-                }
-            }
-            return;
         }
         let store = std::mem::take(&mut self.nodes[place].disk.store);
         let started = self.recover(place, &store);
@@ -187,7 +157,11 @@ impl World {
         }
     }
 
-    fn recover(&mut self, place: usize, store: &Store) -> Result<(Consensus, Vec<Effect>), RecoverError> {
+    pub(super) fn recover(
+        &mut self,
+        place: usize,
+        store: &Store,
+    ) -> Result<(Consensus, Vec<Effect>), RecoverError> {
         let node = &mut self.nodes[place];
         let parameters = self.genesis.parameters();
         let log = if node.is_honest() {
@@ -202,13 +176,15 @@ impl World {
 
     /// A life begins: own blocks of the store come under the guard and may be sent, the reader gets what the store has and it
     /// has not, and streams resume both ways.
-    fn begin(&mut self, place: usize, (machine, effects): (Consensus, Vec<Effect>)) {
+    pub(super) fn begin(&mut self, place: usize, (machine, effects): (Consensus, Vec<Effect>)) {
         if self.nodes[place].life > 0 {
             self.fault(Fault::Restart, Some(place));
         }
         let node = &mut self.nodes[place];
-        node.status = machine.status();
+        let status = machine.status();
         node.machine = Some(machine);
+        self.observe(place, status);
+        let node = &mut self.nodes[place];
         node.effects.extend(effects);
         if node.is_honest() {
             let own_round = own_round(&node.disk.store, node.own);
@@ -290,7 +266,7 @@ impl World {
     }
 }
 
-fn own_round(store: &Store, own: AuthorityIndex) -> Round {
+pub(super) fn own_round(store: &Store, own: AuthorityIndex) -> Round {
     store
         .blocks
         .keys()

@@ -35,7 +35,8 @@ impl World {
         let genesis = Arc::new(genesis);
         let mut params = draw_params(nodes, &mut rng);
         params.transaction_lifetime = draw_lifetime(plan);
-        let liars = forecast.habits.map(|_| draw_liars(&genesis, &mut rng)).unwrap_or_default();
+        let spares_one = forecast.spares_one;
+        let liars = forecast.habits.map(|_| draw_liars(&genesis, spares_one, &mut rng)).unwrap_or_default();
         // Small blocks carry little: what is accepted must fit, or the end would wait for a backlog.
         let small = genesis.parameters().max_block_transactions < 1_000;
         let most = if small { 60 } else { 400 };
@@ -167,10 +168,19 @@ fn draw_lifetime(plan: &Plan) -> Duration {
     Duration::from_millis(plan.transaction_lifetime_ms.unwrap_or(drawn))
 }
 
-/// Liars of at most f stake, as many as fit.
-fn draw_liars(genesis: &Genesis, rng: &mut Rng) -> BTreeSet<usize> {
+/// Liars of at most f stake, as many as fit; with `spares_one`, one more of any stake would fit, and where that leaves no room for
+/// a liar, there is either a liar or that room.
+fn draw_liars(genesis: &Genesis, spares_one: bool, rng: &mut Rng) -> BTreeSet<usize> {
     let committee = genesis.committee();
     let mut room = committee.total_stake().get().saturating_sub(1) / 3;
+    if spares_one {
+        let largest = committee.authorities().iter().map(|authority| authority.stake.get()).max();
+        let spared = room.saturating_sub(largest.unwrap_or_default());
+        let least = committee.authorities().iter().map(|authority| authority.stake.get()).min();
+        if spared >= least.unwrap_or_default() || rng.chance(50_000) {
+            room = spared;
+        }
+    }
     let mut liars = BTreeSet::new();
     for node in rng.shuffled(committee.size()) {
         let stake = committee.stake(index(node)).get();

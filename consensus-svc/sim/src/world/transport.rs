@@ -4,12 +4,15 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use consensus_core::{
-    AnswerCheck, AnswerLimits, BlockRef, BlockSource, Fetch, FetchEnd, Input, Round, VerifiedBlock,
-    fetch_answer,
+    AnswerCheck, AnswerLimits, AuthorityIndex, BlockRef, BlockSource, Fetch, FetchEnd, Input, Round,
+    VerifiedBlock, fetch_answer,
 };
 
 use super::{Event, Payload, World, setup::index};
-use crate::{byzantine::Service, fault::Fault};
+use crate::{
+    byzantine::{LastBlocks, Service},
+    fault::Fault,
+};
 
 /// Blocks sent together when a stream resumes.
 const RESUME_BATCH: usize = 50;
@@ -89,8 +92,8 @@ impl World {
         stream.last_round = after;
         stream.last_arrival_ms = self.now_ms;
         let asker = self.nodes[to].own;
-        let known = self.nodes[from].disk.store.blocks_of(asker).last().cloned();
-        self.send(from, to, Payload::OwnLast(known.map(Box::new)));
+        let answer = self.own_last(from, to, asker);
+        self.send(from, to, Payload::OwnLast(Box::new(answer)));
         let lane = self.nodes[from].lane(to);
         let blocks: Vec<_> = lane.range(after.next()..).map(|(_, block)| block.clone()).collect();
         for batch in blocks.chunks(RESUME_BATCH) {
@@ -110,12 +113,40 @@ impl World {
         }
         match payload {
             Payload::Blocks(blocks) => self.take(from, to, blocks),
-            Payload::OwnLast(block) => {
-                self.feed(to, Input::OwnLastBlock { from: index(from), block: block.map(|block| *block) });
-            }
+            Payload::OwnLast(answer) => self.take_own_last(from, to, *answer),
             Payload::Wake(round) => self.feed(to, Input::Wake { from: index(from), round }),
             Payload::Raw(bytes) => self.take_raw(from, to, bytes),
         }
+    }
+
+    /// What a publisher says when it is asked for the last blocks: durable ones, of its own those that may be sent.
+    fn own_last(&mut self, from: usize, to: usize, asker: AuthorityIndex) -> LastBlocks {
+        let node = &mut self.nodes[from];
+        let own = node.lane(to).last_key_value().map(|(_, block)| block.clone());
+        let truth = LastBlocks { askers: node.disk.store.blocks_of(asker).last().cloned(), own };
+        let third = |block: &&VerifiedBlock| block.author() != asker && block.author() != node.own;
+        let other = node.disk.store.blocks.values().rev().find(third).cloned();
+        let early = node.disk.store.blocks_of(asker).next().cloned();
+        let lie =
+            node.byzantine.as_mut().and_then(|byzantine| byzantine.lie_about_last(&truth, early, other));
+        let Some(lie) = lie else { return truth };
+        self.fault(Fault::OwnLastLied, Some(from));
+        lie
+    }
+
+    /// An answer with somebody else's blocks is none, and ends the session.
+    fn take_own_last(&mut self, from: usize, to: usize, answer: LastBlocks) {
+        let LastBlocks { askers, own } = answer;
+        let is_of = |block: &Option<VerifiedBlock>, author: usize| {
+            block.as_ref().is_none_or(|block| block.author() == index(author))
+        };
+        if !is_of(&askers, to) || !is_of(&own, from) {
+            self.penalise(from, to);
+            return;
+        }
+        // A liar's own twins are nothing new to it.
+        let block = askers.filter(|_| self.nodes[to].is_honest());
+        self.feed(to, Input::OwnLastBlock { from: index(from), block, peers_last: own });
     }
 
     fn take_raw(&mut self, from: usize, to: usize, bytes: Bytes) {

@@ -63,6 +63,11 @@ fn proposal(wait: &ProposalExplanation) -> String {
             }
             None => "is never made: this authority has stopped, see `status`".to_owned(),
         },
+        ProposalReason::Amnesia => {
+            format!(
+                "waits, as this node forgot what it signed, for answers that tell where it is safe to sign: {support}"
+            )
+        }
         ProposalReason::StartQuestion => {
             format!("waits for answers to which own block is known: {support}")
         }

@@ -64,6 +64,8 @@ fn the_table_shows_what_a_person_looks_for() {
         "{}",
         table(&stalled)
     );
+    let amnesiac = Status { start_waits_for: "answers of authorities 2, 3".to_owned(), ..sample() };
+    assert!(table(&amnesiac).contains("waits for     answers of authorities 2, 3\n"), "{}", table(&amnesiac));
     let stopped = Status { stop_reason: "fork at 9".to_owned(), ..sample() };
     assert!(table(&stopped).contains("fork at 9"));
 }

@@ -117,6 +117,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) accepted: AcceptedRounds,
     pub(crate) clock: watch::Sender<Round>,
+    pub(crate) start_answered: watch::Sender<bool>,
     pub(crate) address: String,
     events: mpsc::Receiver<PeerEvent>,
     shutdown: CancellationToken,
@@ -146,11 +147,12 @@ impl Node {
         let (sender, events) = mpsc::channel(options.events);
         let accepted = AcceptedRounds::new(committee.genesis.committee());
         let (clock, clock_round) = watch::channel(Round::new(options.clock_round));
-        let view = PeerView { accepted: accepted.clone(), clock_round };
+        let (start_answered, answered) = watch::channel(false);
+        let view = PeerView { accepted: accepted.clone(), clock_round, start_answered: answered };
         let shutdown = CancellationToken::new();
         let dyn_store: Arc<dyn BlockStore> = Arc::<MemoryStore>::clone(&store);
         let handle = PeerNetwork::spawn(config, dyn_store, sender, view, shutdown.clone()).unwrap();
-        Self { handle, store, accepted, clock, address, events, shutdown }
+        Self { handle, store, accepted, clock, start_answered, address, events, shutdown }
     }
 
     /// As [`Node::start`] on a free port, with defaults.

@@ -73,6 +73,7 @@ struct Script {
     sessions: mpsc::Sender<Session>,
     answers: Arc<Mutex<VecDeque<Vec<Bytes>>>>,
     callers_last: Arc<Mutex<Bytes>>,
+    own_last: Arc<Mutex<Bytes>>,
 }
 
 impl ScriptedPeer {
@@ -91,7 +92,12 @@ impl ScriptedPeer {
             }
         });
         let (sender, sessions) = mpsc::channel(16);
-        let script = Script { sessions: sender, answers: Arc::default(), callers_last: Arc::default() };
+        let script = Script {
+            sessions: sender,
+            answers: Arc::default(),
+            callers_last: Arc::default(),
+            own_last: Arc::default(),
+        };
         let service = PeerServiceServer::new(script.clone());
         tokio::spawn(
             Server::builder().add_service(service).serve_with_incoming(ReceiverStream::new(incoming)),
@@ -107,6 +113,11 @@ impl ScriptedPeer {
     /// What the question for the own last block is answered with from now on.
     pub(crate) fn callers_last(&self, block: Bytes) {
         *self.script.callers_last.lock().unwrap() = block;
+    }
+
+    /// What it says of its own last block in that answer.
+    pub(crate) fn own_last(&self, block: Bytes) {
+        *self.script.own_last.lock().unwrap() = block;
     }
 
     /// What the next call of `FetchBlocks` is answered with.
@@ -163,7 +174,8 @@ impl PeerService for Script {
         _request: Request<FetchOwnLastBlockRequest>,
     ) -> Result<Response<FetchOwnLastBlockResponse>, Status> {
         let callers_last_block = self.callers_last.lock().unwrap().clone();
-        Ok(Response::new(FetchOwnLastBlockResponse { callers_last_block, ..Default::default() }))
+        let own_last_block = self.own_last.lock().unwrap().clone();
+        Ok(Response::new(FetchOwnLastBlockResponse { callers_last_block, own_last_block }))
     }
 }
 

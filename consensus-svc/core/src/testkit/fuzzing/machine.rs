@@ -110,7 +110,8 @@ impl Peers {
             }),
             13 => {
                 let block = choices.one_in(2).then(|| self.pick(choices));
-                subject.input(Input::OwnLastBlock { from: self.peer(choices), block })
+                let peers_last = choices.one_in(2).then(|| self.pick(choices));
+                subject.input(Input::OwnLastBlock { from: self.peer(choices), block, peers_last })
             }
             14 => {
                 let let_out = choices.below(8);
@@ -119,6 +120,7 @@ impl Peers {
                 effects.into_iter().take(let_out).collect()
             }
             _ if choices.one_in(16) => subject.input(Input::Halt),
+            _ if choices.one_in(16) => subject.input(Input::StoreBehind),
             _ if choices.one_in(8) => self.forge(subject, choices),
             _ if choices.one_in(2) => {
                 let fetch = FetchId(self.asked.0.saturating_sub(choices.below(3) as u64));

@@ -56,7 +56,7 @@ fn commits() -> Vec<Vec<u8>> {
 
 /// Rounds, rounds with blocks kept back and fetched, crashes, twins.
 fn machines() -> Vec<Vec<u8>> {
-    let heard = [13, 0, 0, 13, 0, 1, 13, 0, 2];
+    let heard = [13, 0, 0, 0, 13, 0, 0, 1, 13, 0, 0, 2];
     let crashing = [&[0, 2, 0, 0, 1, 0, 2, 0, 3, 9, 200, 11, 2, 30, 0, 31, 1, 14, 3][..], &heard].concat();
     vec![
         [vec![0, 0], [0, 0, 0, 1, 40, 1, 9, 0, 7, 0, 5, 9, 60].repeat(24)].concat(),

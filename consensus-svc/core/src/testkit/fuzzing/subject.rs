@@ -116,7 +116,7 @@ impl Subject {
     /// Peers answer the question of the start: none of them knows a block.
     pub(super) fn hear_all(&mut self) {
         for from in self.world.genesis.committee().indexes() {
-            self.input(Input::OwnLastBlock { from, block: None });
+            self.input(Input::OwnLastBlock { from, block: None, peers_last: None });
         }
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
-    commit::CommittedSubDag,
+    commit::{Commit, CommittedSubDag},
     committer::{Committer, Decision},
     dag::Dag,
     decisions::DecisionHistory,
@@ -47,9 +47,8 @@ impl Ordering {
         let reputation = Reputation::recover(genesis.clone(), &log.commits, dag, schedule)?;
         let linearizer =
             Linearizer::recover(genesis.clone(), &log.commits, &log.last_committed_rounds, duplicates);
-        let last_leader = log.commits.last().and_then(|(commit, _)| commit.leaders.last());
         let decided =
-            last_leader.and_then(|leader| reputation.schedule().slot_of(leader.round, leader.author));
+            log.commits.last().map(|(last, _)| last_slot(last, reputation.schedule())).transpose()?;
         let mut committer = Committer::new(genesis);
         committer.set_schedule(reputation.schedule().clone());
         let history = DecisionHistory::default();
@@ -149,4 +148,11 @@ impl Ordering {
     pub(crate) const fn skipped_leaders(&self) -> u64 {
         self.skipped_leaders
     }
+}
+
+/// The slot of a commit's last leader: a schedule under which it leads none is not that of the commit.
+fn last_slot(commit: &Commit, schedule: &LeaderSchedule) -> Result<LeaderSlot, RecoverError> {
+    let leader = commit.leaders.last();
+    let slot = leader.and_then(|leader| schedule.slot_of(leader.round, leader.author));
+    slot.ok_or(RecoverError::Schedule { index: commit.index })
 }

@@ -99,8 +99,9 @@ pub enum RecoverError {
     /// There are commits, and no window of duplicates that was rebuilt from them.
     #[error("the window of duplicates was not rebuilt from the commits")]
     MissingDuplicates,
-    /// The stored leader schedule cannot stand after the last commit of this committee.
-    #[error("the leader schedule stored with commit {index} does not fit the committee")]
+    /// The stored leader schedule cannot stand after the last commit of this committee: it does not fit the committee, or that
+    /// commit's last leader leads no slot under it.
+    #[error("the leader schedule stored with commit {index} does not fit the committee and the commit")]
     Schedule {
         /// The last commit.
         index: CommitIndex,

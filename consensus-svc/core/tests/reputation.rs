@@ -270,7 +270,10 @@ fn a_stored_schedule_that_cannot_be_is_refused() {
     };
     assert_eq!(recover(state.clone()), Ok(()));
     assert_eq!(recover(ScheduleState { since: last_round.next(), ..state.clone() }), Ok(()));
+    let last_leader = sound.commits.last().expect("commits").0.leaders.last().expect("one").author.get();
+    let others: Vec<u16> = (0..4).filter(|index| *index != last_leader).collect();
     let refused = [
+        ScheduleState { since: last_round, table: table(&[last_leader], &others), ..state.clone() },
         ScheduleState::default(),
         ScheduleState { since: last_round.plus(2), ..state.clone() },
         ScheduleState { since: Round::GENESIS, ..state.clone() },

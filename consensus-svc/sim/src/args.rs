@@ -67,6 +67,7 @@ Weathers:
   amnesia                 stores wiped or replaced by old copies, with their guards or without
   byzantine-amnesia       ... while others lie about the last blocks that they know
   mixed                   all of it
+  one-down                one authority is down for many windows of the leader schedule
 
 Examples:
   consensus-sim --seeds 0..1300 --authorities 4..10

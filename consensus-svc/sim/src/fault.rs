@@ -91,11 +91,13 @@ pub enum Fault {
     FetchHedged,
     /// A machine gave up an ancestor, and dropped what waited for it.
     AncestorGivenUp,
+    /// An authority lost its leader slots to others for a window, by the schedule of one node.
+    LeadersReplaced,
 }
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -140,6 +142,7 @@ impl Fault {
         Self::FetchOverdue,
         Self::FetchHedged,
         Self::AncestorGivenUp,
+        Self::LeadersReplaced,
     ];
 
     /// A short name.
@@ -184,6 +187,7 @@ impl Fault {
             Self::FetchRefused => "fetch-refused",
             Self::FetchLied => "fetch-lied",
             Self::EquivocationSeen => "equivocation-seen",
+            Self::LeadersReplaced => "leaders-replaced",
             Self::AncestorsAppended => "ancestors-appended",
             Self::FetchEmpty => "fetch-empty",
             Self::FetchOverdue => "fetch-overdue",

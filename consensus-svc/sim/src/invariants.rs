@@ -13,6 +13,7 @@ mod gc_bound;
 mod hash_chain;
 mod own_slot_once;
 mod progress;
+mod schedule;
 mod timestamps;
 mod transaction_bytes;
 
@@ -22,8 +23,8 @@ mod by_hand;
 use std::{fmt, sync::Arc};
 
 use consensus_core::{
-    CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params, Round, Slot, TransactionDigest,
-    VerifiedBlock,
+    CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params, Progress, Round, Slot,
+    TransactionDigest, VerifiedBlock,
 };
 
 /// Something that happened.
@@ -60,6 +61,8 @@ pub(crate) enum Record<'a> {
         /// Whether it may be one that the reader has: the node's store was replaced by an older one.
         again: bool,
     },
+    /// An honest node's batch is durable.
+    Stored { node: usize, progress: &'a Progress },
     /// What a machine shows of itself.
     Probed { node: usize, status: &'a CoreStatus },
     /// An honest node told of two blocks of a slot.
@@ -137,6 +140,7 @@ impl Watch {
         let all: Vec<Box<dyn Invariant>> = vec![
             Box::new(agreement::Agreement::default()),
             Box::new(hash_chain::HashChain::new(nodes)),
+            Box::new(schedule::Schedule::new(genesis.clone())),
             Box::new(each_once::EachOnce::new(nodes)),
             Box::new(transaction_bytes::TransactionBytes::default()),
             Box::new(duplicates::Duplicates::new(genesis.parameters())),

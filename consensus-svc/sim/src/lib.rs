@@ -22,6 +22,7 @@ mod invariants;
 mod names;
 mod network;
 mod node;
+pub mod one_down;
 mod plan;
 mod report;
 mod rng;

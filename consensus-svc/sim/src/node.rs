@@ -44,6 +44,8 @@ pub(crate) struct Node {
     /// The machine's next deadline, in world time, as it is in the event queue.
     pub(crate) timer_ms: Option<u64>,
     pub(crate) status: CoreStatus,
+    /// First round of the leader schedule that it stored last.
+    pub(crate) schedule_since: Round,
     /// Own blocks that may be sent, by peer where they differ (for liars), else all under the own place.
     pub(crate) lanes: Vec<BTreeMap<Round, VerifiedBlock>>,
     /// Digests of the commits that its reader has, from index 1: over all lives.
@@ -76,6 +78,7 @@ impl Node {
             effects: VecDeque::new(),
             timer_ms: None,
             status: CoreStatus::default(),
+            schedule_since: Round::FIRST,
             lanes: vec![BTreeMap::new(); lanes],
             delivered: Vec::new(),
             behind_reader: false,

@@ -1,5 +1,7 @@
 //! What one run is made from.
 
+use consensus_core::{Params, ProtocolParameters};
+
 use crate::{happening::Scripted, weather::Weather};
 
 /// How signatures are judged.
@@ -38,6 +40,10 @@ pub struct Plan {
     pub signatures: Signatures,
     /// The load; `None` lets the seed choose.
     pub load: Option<Load>,
+    /// What the genesis says; `None` lets the seed choose.
+    pub parameters: Option<ProtocolParameters>,
+    /// How nodes pace themselves; `None` lets the seed choose.
+    pub params: Option<Params>,
     /// How long a transaction may wait, in milliseconds; `None` lets the seed choose.
     pub transaction_lifetime_ms: Option<u64>,
     /// What happens besides the weather.
@@ -56,6 +62,8 @@ impl Plan {
             duration_ms: 30_000,
             signatures: Signatures::Shared,
             load: None,
+            parameters: None,
+            params: None,
             transaction_lifetime_ms: None,
             script: Vec::new(),
             record: false,

@@ -41,6 +41,8 @@ pub enum Weather {
     ByzantineAmnesia,
     /// Everything at once.
     Mixed,
+    /// One authority is down for many windows of the leader schedule.
+    OneDown,
 }
 
 /// What a weather is for one seed.
@@ -61,7 +63,7 @@ pub(crate) struct Forecast {
 
 impl Weather {
     /// All, in the order in which seeds take them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Calm,
         Self::Jitter,
         Self::Lossy,
@@ -77,6 +79,7 @@ impl Weather {
         Self::Amnesia,
         Self::ByzantineAmnesia,
         Self::Mixed,
+        Self::OneDown,
     ];
 
     /// The weather of a seed, if none is asked for.
@@ -102,6 +105,7 @@ impl Weather {
             Self::Amnesia => "amnesia",
             Self::ByzantineAmnesia => "byzantine-amnesia",
             Self::Mixed => "mixed",
+            Self::OneDown => "one-down",
         }
     }
 
@@ -152,6 +156,7 @@ impl Weather {
             Self::ByzantineClocks => &[F::LyingTimestamp],
             Self::Amnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::GuardLost],
             Self::ByzantineAmnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::OwnLastLied],
+            Self::OneDown => &[F::Crash, F::Restart, F::LeadersReplaced],
             Self::Mixed => &[
                 F::StreamBroken,
                 F::StreamStalled,
@@ -215,6 +220,7 @@ impl Weather {
                 forecast.profile = script.any_links();
                 script.losses();
             }
+            Self::OneDown => script.one_down(),
             Self::Mixed => {
                 forecast.profile = script.lossy();
                 (forecast.sync_ms, forecast.slow_sync_chance) = ((1, 20), 2_000);
@@ -327,6 +333,14 @@ impl ScriptWriter<'_> {
             }
             at_ms += self.rng.between(100, 2_500);
         }
+    }
+
+    /// Down for good: until the end, or for half of the time.
+    fn one_down(&mut self) {
+        let node = self.rng.place(self.nodes);
+        let at_ms = self.rng.between(self.duration_ms / 8, self.duration_ms / 4);
+        let most = if self.rng.chance(50_000) { self.duration_ms } else { self.duration_ms / 2 };
+        self.at(at_ms, Happening::Crash { node, down_ms: most.min(self.duration_ms - at_ms) });
     }
 
     fn restarts(&mut self) {

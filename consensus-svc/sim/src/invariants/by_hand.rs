@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use consensus_core::{
     Block, Commit, CommitDigest, CommitIndex, CommitVote, CommittedSubDag, CoreStatus, Epoch,
-    EquivocationProof, Genesis, Params, Round, Signer, Slot, Timestamp, Transaction, VerifiedBlock, testkit,
+    EquivocationProof, Genesis, Params, Progress, Round, ScheduleState, Signer, Slot, Timestamp, Transaction,
+    VerifiedBlock, testkit,
 };
 
 use super::{Kind, Record, Standing, Watch};
@@ -429,4 +430,34 @@ fn t01_a_crash_forgives_what_was_not_durable_and_nothing_else() {
     assert_eq!(hand.watch.owed(), 1);
     assert_eq!(hand.see(&Record::Dropped { node: 0, transactions: &kept }), None);
     assert_eq!(hand.see(&Record::Dropped { node: 0, transactions: &lost }), Some("fates"));
+}
+
+#[test]
+fn f04_a_stored_schedule_that_differs_from_another_or_from_the_commits_breaks_schedule() {
+    let progress = |points| Progress {
+        last_commit: CommitIndex::new(1),
+        schedule: ScheduleState { scores: vec![points, 0, 0, 0], ..ScheduleState::default() },
+        ..Progress::default()
+    };
+    let (right, wrong) = (progress(0), progress(1));
+    let stored = |node, progress| Record::Stored { node, progress };
+    let block = self::hand().block(1, 1, 0, &[], b"");
+    let first = self::hand().commit(None, 0, &[&block]);
+
+    let mut hand = hand();
+    assert_eq!(hand.see(&stored(0, &right)), None);
+    assert_eq!(hand.see(&stored(1, &right)), None);
+    assert_eq!(hand.see(&stored(2, &wrong)), Some("schedule"));
+
+    let mut hand = self::hand();
+    assert_eq!(hand.see(&stored(0, &right)), None);
+    assert_eq!(hand.delivered(0, &first), None);
+
+    let mut hand = self::hand();
+    assert_eq!(hand.see(&stored(0, &wrong)), None);
+    assert_eq!(hand.delivered(0, &first), Some("schedule"), "all are wrong alike");
+
+    let mut hand = self::hand();
+    assert_eq!(hand.delivered(0, &first), None);
+    assert_eq!(hand.see(&stored(0, &wrong)), Some("schedule"));
 }

@@ -2,8 +2,8 @@
 //! go on being handled.
 
 use consensus_core::{
-    BlockSource, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault, TransactionDigest,
-    VerifiedBlock,
+    BlockSource, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault, Progress,
+    TransactionDigest, VerifiedBlock,
 };
 
 use super::{Event, Payload, World};
@@ -187,7 +187,8 @@ impl World {
             self.nodes[place].fuse = Some((left - 1, down_ms));
         }
         match effect {
-            Effect::Persist(_) | Effect::Guard { .. } => {}
+            Effect::Persist(batch) => self.stored(place, &batch.progress),
+            Effect::Guard { .. } => {}
             Effect::Broadcast(block) => {
                 self.broadcast(place, block);
                 if let Some((loss, down_ms)) = self.nodes[place].doom.take() {
@@ -313,6 +314,19 @@ impl World {
             self.record(&Record::Sent { node: place, honest, block: &admitted, stored, guard });
         }
         Some(admitted)
+    }
+
+    /// A batch is durable.
+    fn stored(&mut self, place: usize, progress: &Progress) {
+        let node = &mut self.nodes[place];
+        if !node.is_honest() {
+            return;
+        }
+        let since = std::mem::replace(&mut node.schedule_since, progress.schedule.since);
+        if since < progress.schedule.since && !progress.schedule.table.unseated().is_empty() {
+            self.fault(Fault::LeadersReplaced, Some(place));
+        }
+        self.record(&Record::Stored { node: place, progress });
     }
 
     /// Hands a commit to the node's reader.

@@ -31,9 +31,12 @@ impl World {
         let mut rng = Rng::new(plan.seed, "setup");
         let forecast = plan.weather.forecast(nodes, plan.duration_ms, &mut Rng::new(plan.seed, "weather"));
         let stakes = draw_stakes(nodes, &mut rng);
-        let (genesis, signers) = testkit::genesis_with(&stakes, draw_parameters(nodes, &mut rng));
+        let parameters = draw_parameters(nodes, &mut rng);
+        let (genesis, signers) =
+            testkit::genesis_with(&stakes, plan.parameters.clone().unwrap_or(parameters));
         let genesis = Arc::new(genesis);
-        let mut params = draw_params(nodes, &mut rng);
+        let drawn = draw_params(nodes, &mut rng);
+        let mut params = plan.params.clone().unwrap_or(drawn);
         params.transaction_lifetime = draw_lifetime(plan);
         let spares_one = forecast.spares_one;
         let liars = forecast.habits.map(|_| draw_liars(&genesis, spares_one, &mut rng)).unwrap_or_default();

@@ -44,7 +44,7 @@ use self::{
     start::StartLog,
 };
 use crate::{
-    metrics::CoreMetrics,
+    metrics::{CoreMetrics, Queues},
     peer::PeerEvent,
     submit::{BatchId, Submission},
 };
@@ -225,6 +225,15 @@ impl<D: Durability, N: Network> Driver<D, N> {
         let status = self.core.status();
         self.metrics.observe(&status);
         self.start.observe(&status);
+        let (waits, watches) = self.outlets.waiting();
+        self.metrics.queues(Queues {
+            peer_events: self.inputs.peers.len(),
+            submissions: self.inputs.submissions.len(),
+            effects: self.queue.len(),
+            batches: self.queue.in_flight(),
+            waits,
+            watches,
+        });
         self.outlets.status(status);
         Ok(())
     }

@@ -34,6 +34,7 @@ impl CoreMetrics {
         m.round.set(status.round.get());
         m.last_committed_round.set(status.last_committed_round.get());
         m.waiting_blocks.set(status.waiting_blocks as u64);
+        m.waiting_bytes.set(status.waiting_bytes);
         m.pool_transactions.set(status.pooled_transactions as u64);
         m.pool_bytes.set(status.pooled_bytes);
         m.leader_timeouts.add(grown(&mut self.leader_timeouts, status.leader_timeouts_total));
@@ -49,6 +50,17 @@ impl CoreMetrics {
         ] {
             m.fetch_answers.add(now.saturating_sub(last), end);
         }
+    }
+
+    /// How full the queues around the machine are.
+    pub(crate) fn queues(&self, queues: Queues) {
+        let m = &self.metrics;
+        m.peer_events.set(queues.peer_events as u64);
+        m.submissions.set(queues.submissions as u64);
+        m.effects.set(queues.effects as u64);
+        m.batches_in_flight.set(queues.batches as u64);
+        m.waits.set(queues.waits as u64);
+        m.watches.set(queues.watches as u64);
     }
 
     /// A batch goes to the log: it holds every accepted block once.
@@ -92,6 +104,17 @@ impl CoreMetrics {
         };
         self.metrics.blocks_rejected.increment(reason);
     }
+}
+
+/// Entries in the queues around the machine; the table of all queues is in `docs/operations.md`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queues {
+    pub(crate) peer_events: usize,
+    pub(crate) submissions: usize,
+    pub(crate) effects: usize,
+    pub(crate) batches: usize,
+    pub(crate) waits: usize,
+    pub(crate) watches: usize,
 }
 
 /// Counts syncs of the store; runs on the storage thread.

@@ -93,6 +93,11 @@ impl Outlets {
         });
     }
 
+    /// Commits sent on the open stream and not acknowledged.
+    pub(super) fn in_flight(&self, commits: usize) {
+        self.metrics.commits_in_flight.set(commits as u64);
+    }
+
     pub(super) fn duplicates(&self, count: u64) {
         self.view.send_modify(|view| view.duplicates_total += count);
         self.metrics.executor_duplicates.add(count);

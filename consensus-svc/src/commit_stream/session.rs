@@ -249,6 +249,7 @@ impl<S: CommitSource> Session<S> {
 
     /// Tells when the window fills and when it opens again.
     fn tell_window(&mut self) {
+        self.outlets.in_flight(self.window.in_flight());
         let held_back = self.page.front().is_some_and(|next| !self.window.admits(next.counted_bytes()));
         if held_back == self.held_back {
             return;

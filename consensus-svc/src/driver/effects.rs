@@ -82,6 +82,16 @@ impl<D: Durability> EffectQueue<D> {
         self.entries.len() < MAX_WAITING_EFFECTS && self.in_flight < MAX_BATCHES_IN_FLIGHT
     }
 
+    /// Effects that wait.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Batches on their way to the disk.
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

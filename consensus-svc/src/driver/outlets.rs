@@ -79,6 +79,11 @@ impl<N> Outlets<N> {
         self.feed.publish(sub_dag);
     }
 
+    /// How many transactions are waited for, and how many are watched.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        (self.tracker.waiting(), self.tracker.watching())
+    }
+
     /// Notes transactions that the machine has taken; what it does with them is told after this.
     pub(super) fn accepted(&self, transactions: Vec<TransactionDigest>, batch: Option<BatchId>) {
         self.tracker.accepted(transactions, batch);

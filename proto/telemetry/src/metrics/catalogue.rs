@@ -75,6 +75,20 @@ catalogue! {
             "Own blocks proposed.";
         waiting_blocks: Gauge = Kind::Gauge, "metanode.consensus.blocks.waiting", "{block}",
             "Blocks that wait for missing ancestors.";
+        waiting_bytes: Gauge = Kind::Gauge, "metanode.consensus.blocks.waiting_size", "By",
+            "Bytes of the blocks that wait for missing ancestors.";
+        peer_events: Gauge = Kind::Gauge, "metanode.consensus.driver.peer_events", "{event}",
+            "Events of other authorities that wait for the machine.";
+        submissions: Gauge = Kind::Gauge, "metanode.consensus.driver.submissions", "{batch}",
+            "Batches of transactions that wait for the machine.";
+        effects: Gauge = Kind::Gauge, "metanode.consensus.driver.effects", "{effect}",
+            "Effects of the machine that wait for what is ahead of them to be durable.";
+        batches_in_flight: Gauge = Kind::Gauge, "metanode.consensus.driver.batches", "{batch}",
+            "Batches on their way to the disk.";
+        waits: Gauge = Kind::Gauge, "metanode.consensus.submit.waits", "{transaction}",
+            "Transactions that a call of Submit waits for.";
+        watches: Gauge = Kind::Gauge, "metanode.consensus.submit.watches", "{transaction}",
+            "Transactions that are watched.";
         fetch_requests: Counter = Kind::Counter, "metanode.consensus.fetch.requests", "{request}",
             "Fetches of missing blocks sent to other authorities.";
         fetch_answers: LabelledCounter<FetchResult> = Kind::Counter, "metanode.consensus.fetch.answers", "{answer}",
@@ -111,6 +125,8 @@ catalogue! {
             "Durable commits that the executor has not acknowledged.";
         commits_sent: Counter = Kind::Counter, "metanode.consensus.executor.commits_sent", "{commit}",
             "Commits sent to the executor, replay included.";
+        commits_in_flight: Gauge = Kind::Gauge, "metanode.consensus.executor.in_flight", "{commit}",
+            "Commits sent on the open stream and not acknowledged.";
         executor_duplicates: Counter = Kind::Counter, "metanode.consensus.executor.duplicates", "{commit}",
             "Commits that the executor had executed before.";
         handshakes: Counter = Kind::Counter, "metanode.consensus.executor.handshakes", "{handshake}",

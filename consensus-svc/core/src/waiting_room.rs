@@ -309,4 +309,6 @@ impl WaitingRoom {
 }
 
 #[cfg(test)]
+mod props;
+#[cfg(test)]
 mod tests;

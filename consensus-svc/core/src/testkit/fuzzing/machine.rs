@@ -9,20 +9,20 @@ use super::{
     subject::{Subject, World},
 };
 use crate::{
-    block::{Block, VerifiedBlock},
+    block::{Block, CommitVote, VerifiedBlock},
     block_verifier::BlockVerifier,
     core_status::CoreStatus,
     effect::Effect,
     fetch::{FetchEnd, FetchId},
     input::{BlockSource, Input, Ticket},
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, Round, Slot, Timestamp},
+    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Round, Slot, Timestamp},
 };
 
 /// Blocks that exist at most; inputs after that make no new ones.
-const MAX_BLOCKS: usize = 400;
+const MAX_BLOCKS: usize = 240;
 /// Most inputs of a run.
-const MAX_STEPS: usize = 600;
+const MAX_STEPS: usize = 300;
 
 /// Reads bytes as what happens to a machine: rounds of its peers, in whole, in part and in any order; blocks with any valid
 /// ancestors and any timestamp; answers to its questions; hints, transactions, time, crashes between any two effects.
@@ -62,6 +62,8 @@ struct Peers {
     wanted: Vec<BlockRef>,
     /// Its last question.
     asked: FetchId,
+    /// Votes for the closing commits that it has formed.
+    votes: Vec<CommitVote>,
 }
 
 impl Peers {
@@ -77,6 +79,7 @@ impl Peers {
             blocks: genesis_blocks.collect(),
             wanted: Vec::new(),
             asked: FetchId::default(),
+            votes: Vec::new(),
         }
     }
 
@@ -136,6 +139,7 @@ impl Peers {
     fn round(&mut self, subject: &mut Subject, choices: &mut Choices<'_>) -> Vec<Effect> {
         let round = self.highest_with_quorum().next();
         let (left_out, kept) = (choices.byte(), choices.byte());
+        let votes = self.votes(choices);
         let mut effects = Vec::new();
         for author in self.others() {
             let bit = 1u8.checked_shl(u32::from(author.get())).unwrap_or(0);
@@ -147,7 +151,10 @@ impl Peers {
             let parents: Vec<_> = slots.filter_map(|slot| self.first_in(slot)).collect();
             let transactions = (0..choices.below(3)).map(|_| transaction(choices)).collect();
             let timestamp = subject.now.plus(Duration::from_millis(u64::from(choices.byte())));
-            let Some(block) = self.make(round, author, parents, transactions, timestamp) else { continue };
+            let Some(block) = self.make(round, author, parents, (transactions, votes.clone()), timestamp)
+            else {
+                continue;
+            };
             if kept & bit == 0 {
                 let blocks = vec![block];
                 effects.extend(subject.input(Input::Blocks {
@@ -170,7 +177,8 @@ impl Peers {
         let ancestors = (0..choices.below(9)).map(|_| self.pick(choices).reference()).collect();
         let transactions = (0..choices.below(5)).map(|_| transaction(choices)).collect();
         let timestamp = Timestamp::from_millis(choices.number());
-        let Some(block) = self.make(round, author, ancestors, transactions, timestamp) else {
+        let votes = self.votes(choices);
+        let Some(block) = self.make(round, author, ancestors, (transactions, votes), timestamp) else {
             return Vec::new();
         };
         let from = self.peer(choices);
@@ -184,7 +192,9 @@ impl Peers {
             self.others().map(|authority| Slot { round: round.previous(), authority }).collect::<Vec<_>>();
         let parents: Vec<_> = slots.into_iter().filter_map(|slot| self.first_in(slot)).collect();
         let timestamp = Timestamp::from_millis(choices.number());
-        let Some(block) = self.make(round, self.own, parents, vec![transaction(choices)], timestamp) else {
+        let Some(block) =
+            self.make(round, self.own, parents, (vec![transaction(choices)], Vec::new()), timestamp)
+        else {
             return Vec::new();
         };
         let from = self.peer(choices);
@@ -197,7 +207,7 @@ impl Peers {
         round: Round,
         author: AuthorityIndex,
         mut ancestors: Vec<BlockRef>,
-        transactions: Vec<Transaction>,
+        (transactions, commit_votes): (Vec<Transaction>, Vec<CommitVote>),
         timestamp: Timestamp,
     ) -> Option<VerifiedBlock> {
         if self.blocks.len() >= MAX_BLOCKS {
@@ -215,7 +225,7 @@ impl Peers {
             timestamp,
             ancestors,
             transactions,
-            commit_votes: Vec::new(),
+            commit_votes,
             executed_roots: Vec::new(),
             epoch_vote: None,
         };
@@ -236,7 +246,25 @@ impl Peers {
                     self.wanted.extend(&fetch.blocks);
                     self.asked = fetch.id;
                 }
+                Effect::Deliver(sub_dag) if sub_dag.commit.closing => {
+                    self.votes.push(CommitVote { index: sub_dag.commit.index, digest: sub_dag.digest });
+                }
                 _ => {}
+            }
+        }
+    }
+
+    /// Votes for the last commits, or for what nobody has committed.
+    fn votes(&self, choices: &mut Choices<'_>) -> Vec<CommitVote> {
+        match choices.byte() {
+            0..=127 => self.votes.iter().rev().take(3).rev().copied().collect(),
+            128..=191 => Vec::new(),
+            _ => {
+                let any = |choices: &mut Choices<'_>| CommitVote {
+                    index: CommitIndex::new(choices.number()),
+                    digest: CommitDigest::new([choices.byte(); 32]),
+                };
+                (0..choices.below(4)).map(|_| any(choices)).collect()
             }
         }
     }
@@ -292,11 +320,11 @@ mod tests {
 
     /// A target that gets nowhere finds nothing.
     #[test]
-    fn every_seed_gets_as_far_as_collected_rounds_or_held_back_blocks() {
+    fn every_seed_gets_as_far_as_collected_rounds_held_back_blocks_or_a_fork() {
         let (_, seeds) = SEEDS.into_iter().find(|(name, _)| *name == "machine").expect("seeds");
         for (place, seed) in seeds().iter().enumerate() {
             let status = play(seed);
-            let far = status.gc_round > Round::GENESIS || status.waiting_blocks > 0;
+            let far = status.gc_round > Round::GENESIS || status.waiting_blocks > 0 || status.forked;
             assert!(far, "seed {place}: {status:?}");
         }
     }

@@ -57,12 +57,16 @@ fn commits() -> Vec<Vec<u8>> {
 /// Rounds, rounds with blocks kept back and fetched, crashes, twins.
 fn machines() -> Vec<Vec<u8>> {
     let heard = [13, 0, 0, 0, 13, 0, 0, 1, 13, 0, 0, 2];
-    let crashing = [&[0, 2, 0, 0, 1, 0, 2, 0, 3, 9, 200, 11, 2, 30, 0, 31, 1, 14, 3][..], &heard].concat();
+    let crashing = [&[0, 2, 0, 0, 0, 1, 0, 2, 0, 3, 9, 200, 11, 2, 30, 0, 31, 1, 14, 3][..], &heard].concat();
     vec![
-        [vec![0, 0], [0, 0, 0, 1, 40, 1, 9, 0, 7, 0, 5, 9, 60].repeat(24)].concat(),
-        [vec![1, 0], [0, 0, 2, 0, 9, 0, 9, 0, 9, 10, 200, 8, 0].repeat(16)].concat(),
+        [vec![0, 0], [0, 0, 0, 0, 1, 40, 1, 9, 0, 7, 0, 5, 9, 60].repeat(24)].concat(),
+        [vec![1, 0], [0, 0, 2, 0, 0, 9, 0, 9, 0, 9, 10, 200, 8, 0].repeat(16)].concat(),
         [vec![2, 0], crashing.repeat(14)].concat(),
-        [vec![0, 0], [0, 0, 0, 0, 1, 0, 1, 0, 1, 5, 0, 2, 6, 0, 1, 2, 3, 4, 5, 0, 9, 1].repeat(16)].concat(),
+        [
+            vec![0, 0],
+            [0, 0, 0, 200, 2, 1, 7, 2, 7, 0, 1, 0, 1, 0, 1, 5, 0, 2, 6, 0, 1, 2, 3, 4, 5, 0, 9, 1].repeat(16),
+        ]
+        .concat(),
     ]
 }
 

@@ -42,6 +42,11 @@ fn commits_of_any_bytes() {
 }
 
 #[test]
+fn ranges_of_commits_of_any_bytes() {
+    run("commit_range", 300);
+}
+
+#[test]
 fn machines_among_peers_who_do_anything() {
     run("machine", 200);
 }

@@ -6,6 +6,7 @@
 mod block;
 mod choices;
 mod commit;
+mod commit_range;
 mod machine;
 mod seeds;
 mod subject;
@@ -14,6 +15,7 @@ mod submit;
 pub use block::block;
 pub use choices::Choices;
 pub use commit::commit;
+pub use commit_range::commit_range;
 pub use machine::machine;
 pub use seeds::{SEEDS, Seeds};
 pub use submit::submit;
@@ -22,8 +24,13 @@ pub use submit::submit;
 pub type Target = fn(&[u8]);
 
 /// All targets of this crate by name.
-pub const TARGETS: [(&str, Target); 4] =
-    [("block", block), ("commit", commit), ("machine", machine), ("submit", submit)];
+pub const TARGETS: [(&str, Target); 5] = [
+    ("block", block),
+    ("commit", commit),
+    ("commit_range", commit_range),
+    ("machine", machine),
+    ("submit", submit),
+];
 
 /// Spoils a seed as a fuzzer does, by decisions from `script`: bytes are changed, taken out, put in and repeated.
 pub fn spoil(seed: &[u8], script: &[u8]) -> Vec<u8> {

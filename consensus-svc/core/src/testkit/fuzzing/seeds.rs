@@ -1,6 +1,6 @@
 //! What the corpora start from: whole and valid inputs, for a fuzzer to spoil.
 
-use super::subject::World;
+use super::{commit_range, subject::World};
 use crate::{
     block::VerifiedBlock,
     commit::Commit,
@@ -12,8 +12,13 @@ use crate::{
 pub type Seeds = fn() -> Vec<Vec<u8>>;
 
 /// Seeds of every target of this crate, by name.
-pub const SEEDS: [(&str, Seeds); 4] =
-    [("block", blocks), ("commit", commits), ("machine", machines), ("submit", submits)];
+pub const SEEDS: [(&str, Seeds); 5] = [
+    ("block", blocks),
+    ("commit", commits),
+    ("commit_range", commit_ranges),
+    ("machine", machines),
+    ("submit", submits),
+];
 
 fn drawn(text: &str) -> Vec<VerifiedBlock> {
     let world = World::of(0);
@@ -52,6 +57,34 @@ fn commits() -> Vec<Vec<u8>> {
         ..full.clone()
     };
     [full, empty].map(|commit| commit.canonical_bytes()).to_vec()
+}
+
+/// One commit of two blocks, and a group in three pieces.
+pub(super) fn commit_ranges() -> Vec<Vec<u8>> {
+    let blocks = drawn("ABCD1:[*] tx; ABCD2:[*]");
+    let (mut index, mut previous_digest) = (CommitIndex::NONE, CommitDigest::ZERO);
+    let mut piece = |blocks: &[VerifiedBlock], closing: bool| {
+        index = index.next();
+        let references: Vec<_> = blocks.iter().map(VerifiedBlock::reference).collect();
+        let commit = Commit {
+            index,
+            epoch: World::of(0).genesis.committee().epoch(),
+            previous_digest,
+            timestamp: World::of(0).genesis.timestamp(),
+            closing,
+            leaders: references.iter().take(1).copied().collect(),
+            blocks: references,
+            duplicate_marks: Vec::new().into(),
+        };
+        previous_digest = commit.digest();
+        commit
+    };
+    let (first, rest) = blocks.split_at(2);
+    let (second, third) = rest.split_at(2);
+    let group = [piece(first, false), piece(second, false), piece(third, true)];
+    (index, previous_digest) = (CommitIndex::NONE, CommitDigest::ZERO);
+    let alone = Commit { index: index.next(), previous_digest, closing: true, ..group[0].clone() };
+    vec![commit_range::encode(&[alone], first), commit_range::encode(&group, &blocks)]
 }
 
 /// Rounds, rounds with blocks kept back and fetched, crashes, twins.

@@ -27,8 +27,8 @@ pub use questions::Questioner;
 use std::collections::{BTreeMap, VecDeque};
 
 use consensus_core::{
-    AuthorityIndex, Consensus, Effect, FetchEnd, FetchId, Input, PeerFault, SubmitOutcome, Ticket,
-    Transaction, TransactionDigest,
+    AuthorityIndex, Consensus, Effect, FetchEnd, Input, PeerFault, SubmitOutcome, Ticket, Transaction,
+    TransactionDigest,
 };
 use metanode_telemetry::names::as_i64;
 use tokio::{
@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     metrics::{CoreMetrics, Queues},
-    peer::PeerEvent,
+    peer::{CommitsAnswer, PeerEvent},
     submit::{BatchId, Submission},
 };
 
@@ -76,8 +76,8 @@ pub struct Driver<D: Durability, N> {
     /// Submissions in the machine or in the queue; bounded by the queue's own bound.
     answers: BTreeMap<Ticket, Unanswered>,
     next_ticket: u64,
-    /// Questions for blocks that could not be put; as many as the machine has under way at most.
-    unasked: VecDeque<FetchId>,
+    /// What questions came to that could not be put; as many as the machine has under way at most.
+    unasked: VecDeque<Input>,
     halted: bool,
     start: StartLog,
 }
@@ -161,8 +161,8 @@ impl<D: Durability, N: Network> Driver<D, N> {
 
     async fn next_step(&mut self, shutdown: &CancellationToken) -> Result<Step, DriverError> {
         let room = self.queue.has_room();
-        if room && let Some(fetch) = self.unasked.pop_front() {
-            return Ok(Step::Input(Input::FetchEnded { fetch, end: FetchEnd::Failed }));
+        if room && let Some(input) = self.unasked.pop_front() {
+            return Ok(Step::Input(input));
         }
         let deadline = self.core.next_deadline().map(|at| self.clock.instant(at));
         let Inputs { peers, submissions, questions, halt } = &mut self.inputs;
@@ -187,6 +187,14 @@ impl<D: Durability, N: Network> Driver<D, N> {
             PeerEvent::OwnLastBlock { from, block, peers_last } => {
                 Input::OwnLastBlock { from, block, peers_last }
             }
+            PeerEvent::SeenAhead { from, round } => Input::SeenAhead { author: from, round },
+            PeerEvent::Commits { from, answer } => match answer {
+                CommitsAnswer::Range { range, highest } => {
+                    Input::CertifiedCommits { from, range: *range, highest }
+                }
+                CommitsAnswer::NoLater { after } => Input::NoLaterCommit { from, after },
+                CommitsAnswer::Failed { fork } => Input::CommitsNotFetched { from, fork },
+            },
             PeerEvent::Wake { from, round } => Input::Wake { from, round },
             PeerEvent::Invalid { from, label } => {
                 self.metrics.invalid(label);
@@ -270,7 +278,12 @@ impl<D: Durability, N: Network> Driver<D, N> {
             Effect::Fetch(fetch) => {
                 let id = fetch.id;
                 if !self.outlets.network().fetch(fetch) {
-                    self.unasked.push_back(id);
+                    self.unasked.push_back(Input::FetchEnded { fetch: id, end: FetchEnd::Failed });
+                }
+            }
+            Effect::FetchCommits { peer, after } => {
+                if !self.outlets.network().fetch_commits(peer, after) {
+                    self.unasked.push_back(Input::CommitsNotFetched { from: peer, fork: None });
                 }
             }
             Effect::Forked(fork) => tracing::error!(

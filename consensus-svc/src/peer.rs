@@ -22,6 +22,7 @@
 //! - Signatures are judged on blocking threads, as many as the machine can spare; peers do not wait for each other.
 
 mod client;
+mod commits;
 mod config;
 mod connect;
 mod error;
@@ -42,7 +43,7 @@ mod verify;
 
 pub use config::{PeerConfig, PeerLimits};
 pub use error::PeerError;
-pub use event::{AcceptedRounds, PeerEvent, PeerView, label};
+pub use event::{AcceptedRounds, CommitsAnswer, PeerEvent, PeerView, label};
 pub use link::PeerStatus;
 pub use network::{PeerHandle, PeerNetwork};
 pub use store::{BlockStore, StoreReadError};

@@ -1,6 +1,8 @@
 //! The peer network over real sockets, against itself and against scripted peers.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+#[path = "peer_network/commits.rs"]
+mod commits;
 #[path = "peer_network/faults.rs"]
 mod faults;
 #[path = "peer_network/fetch.rs"]

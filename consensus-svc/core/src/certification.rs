@@ -73,6 +73,20 @@ impl Certification {
         self.settle();
     }
 
+    /// Takes a certificate that came with the commits up to it: nothing up to it needs votes any more.
+    pub(crate) fn received(&mut self, certificate: Certificate) {
+        if certificate.index > self.certifier.certified() {
+            self.certifier.received(certificate.index);
+            self.fresh.push(certificate);
+            self.settle();
+        }
+    }
+
+    /// This node's chain contradicts a certificate.
+    pub(crate) fn contradicted(&mut self, fork: Fork) {
+        self.fork.get_or_insert(fork);
+    }
+
     /// Highest certified index.
     pub(crate) const fn certified(&self) -> CommitIndex {
         self.certifier.certified()

@@ -155,6 +155,12 @@ impl Certifier {
         }
     }
 
+    /// Everything up to `index` came certified. It is not found again.
+    pub(crate) fn received(&mut self, index: CommitIndex) {
+        self.certified = self.certified.max(index);
+        self.forget();
+    }
+
     /// What was found since the last call.
     pub(crate) fn take_findings(&mut self) -> Findings {
         std::mem::take(&mut self.findings)

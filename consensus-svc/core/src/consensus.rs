@@ -1,11 +1,13 @@
 //! The machine: inputs in, effects out, nothing else.
 
+mod catching_up;
 mod observed;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     block::{Block, VerifiedBlock},
+    catch_up::CatchUp,
     certification::Certification,
     commit::CommittedSubDag,
     crypto::Signer,
@@ -22,7 +24,7 @@ use crate::{
     signing::Signing,
     threshold_clock::ThresholdClock,
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, Round, Stake, Timestamp, TransactionDigest},
+    types::{AuthorityIndex, BlockRef, Round, Timestamp, TransactionDigest},
     waiting_room::WaitingRoom,
 };
 
@@ -38,6 +40,7 @@ pub struct Consensus {
     clock: ThresholdClock,
     ordering: Ordering,
     certification: Certification,
+    catch_up: CatchUp,
     proposer: Proposer,
     pool: Pool,
     /// Whether blocks were accepted since the commit rule last ran.
@@ -93,6 +96,7 @@ impl Consensus {
             clock: ThresholdClock::new(&dag, now),
             ordering,
             certification,
+            catch_up: CatchUp::new(own, params.fetch_timeout),
             proposer: Proposer::new(&params, own_last, authorities),
             pool: Pool::new(&params),
             undecided: true,
@@ -134,11 +138,18 @@ impl Consensus {
                 self.hear_own_last(from, reference(block), reference(peers_last), &mut outbox);
             }
             Input::StoreBehind => self.signing.store_is_behind(self.proposer.last().round(), &mut outbox),
+            Input::SeenAhead { author, round } => self.see(author, round),
+            Input::CertifiedCommits { from, range, highest } => {
+                self.take_range(now, from, range, highest, &mut outbox);
+            }
+            Input::NoLaterCommit { from, after } => self.hear_no_later(now, from, after),
+            Input::CommitsNotFetched { from, fork } => self.range_failed(now, from, fork),
             Input::Tick => {}
             Input::Halt => self.signing.halt(),
         }
         self.advance(now, &mut outbox);
         outbox.fetch(self.waiting.due_fetches(now, &self.dag));
+        self.catch_up(now, &mut outbox);
         self.release(outbox)
     }
 
@@ -149,7 +160,7 @@ impl Consensus {
             Readiness::Now(_) => Some(Timestamp::default()),
             Readiness::Blocked => None,
         };
-        let others = [self.waiting.next_deadline(), self.pool.next_expiry()];
+        let others = [self.waiting.next_deadline(), self.pool.next_expiry(), self.next_catch_up()];
         proposal.into_iter().chain(others.into_iter().flatten()).min()
     }
 
@@ -229,9 +240,7 @@ impl Consensus {
         if reference.author == self.own {
             self.signing.meet(&self.dag, from, reference, self.proposer.last().reference(), outbox);
         }
-        if let Some(seen) = self.seen_rounds.get_mut(reference.author.as_usize()) {
-            *seen = reference.round.max(*seen);
-        }
+        self.see(reference.author, reference.round);
         let limit = self.clock.round().plus(self.max_rounds_ahead);
         if reference.round > limit {
             outbox.report(PeerFault::TooFarAhead { from, block: reference, limit });
@@ -360,16 +369,6 @@ impl Consensus {
             return Readiness::Blocked;
         }
         self.proposer.readiness(now, &self.dag, self.clock, self.ordering.schedule())
-    }
-
-    /// Whether blocks of more than a third of the stake are seen far ahead of the clock: an honest authority is there, and
-    /// own blocks down here would help nobody (L05).
-    fn lags(&self) -> bool {
-        let committee = self.genesis.committee();
-        let ahead = self.clock.round().plus(self.genesis.parameters().gc_depth / 4);
-        let stake = committee.indexes().zip(&self.seen_rounds).filter(|(_, seen)| **seen > ahead);
-        stake.fold(Stake::ZERO, |sum, (authority, _)| sum.plus(committee.stake(authority)))
-            >= committee.validity_threshold()
     }
 
     fn propose(&mut self, now: Timestamp, round: Round, outbox: &mut Outbox) {

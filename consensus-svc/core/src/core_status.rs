@@ -20,6 +20,12 @@ pub struct CoreStatus {
     pub certified_index: CommitIndex,
     /// Votes held for commits that are not certified.
     pub votes_held: usize,
+    /// Whether commits are being caught up by certified ranges.
+    pub catching_up: bool,
+    /// Catch-ups begun since the start.
+    pub catch_ups_total: u64,
+    /// Certified ranges applied since the start.
+    pub ranges_total: u64,
     /// Blocks at or below this round are collected.
     pub gc_round: Round,
     /// Blocks in the DAG.

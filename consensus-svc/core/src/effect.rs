@@ -2,6 +2,7 @@
 
 use crate::{
     block::VerifiedBlock,
+    catch_up::range::ChainPoint,
     certifier::{Certificate, Fork},
     commit::{Commit, CommittedSubDag},
     evidence::Equivocation,
@@ -35,6 +36,16 @@ pub enum Effect {
     /// Ask a peer for blocks by name. Each is answered by one [`Input::FetchEnded`](crate::Input::FetchEnded), also where it
     /// could not be asked.
     Fetch(Fetch),
+    /// Ask a peer for certified commits with their blocks, judge them by [`verify_range`](crate::verify_range), and answer with
+    /// [`Input::CertifiedCommits`](crate::Input::CertifiedCommits), [`Input::NoLaterCommit`](crate::Input::NoLaterCommit) or
+    /// [`Input::CommitsNotFetched`](crate::Input::CommitsNotFetched). One question at a time; without an answer another peer is
+    /// asked after a time-out.
+    FetchCommits {
+        /// Whom to ask.
+        peer: AuthorityIndex,
+        /// The own last commit: the range is to begin right after it.
+        after: ChainPoint,
+    },
     /// Hand a durable commit to its readers.
     Deliver(CommittedSubDag),
     /// Answer a submission.

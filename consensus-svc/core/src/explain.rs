@@ -10,7 +10,7 @@ use crate::{
     dag::Dag,
     decisions::DecidedSlot,
     leader_schedule::LeaderSlot,
-    types::{AuthorityIndex, BlockRef, Round, Slot, Stake, Timestamp},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round, Slot, Stake, Timestamp},
 };
 
 /// Most slots that are explained.
@@ -126,6 +126,11 @@ pub enum ProposalReason {
     StartQuestion {
         /// Who has answered; nobody is against.
         answers: Support,
+    },
+    /// Certified commits are fetched first.
+    CatchingUp {
+        /// The own last commit.
+        last_commit: CommitIndex,
     },
     /// Peers are far ahead: their blocks are fetched first.
     Behind {

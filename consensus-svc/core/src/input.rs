@@ -2,9 +2,11 @@
 
 use crate::{
     block::VerifiedBlock,
+    catch_up::range::CertifiedRange,
+    certifier::Fork,
     fetch::{FetchEnd, FetchId},
     transaction::Transaction,
-    types::{AuthorityIndex, Round},
+    types::{AuthorityIndex, CommitIndex, Round},
 };
 
 /// Names a submission, so that its answer finds the way back. Chosen by the caller.
@@ -67,6 +69,37 @@ pub enum Input {
     /// The shell has found that this store lacks commits which were delivered from it. Before this life's first block, what
     /// was signed is then taken for forgotten; after it, or where own stake is more than f, this is [`Input::Halt`].
     StoreBehind,
+    /// A verified block of `author` in `round` is held back by the transport, since it is further ahead than blocks are let
+    /// in: what is told of it, at least once a stream, shows how far others are.
+    SeenAhead {
+        /// Who signed it.
+        author: AuthorityIndex,
+        /// Its round.
+        round: Round,
+    },
+    /// Certified commits in answer to an [`Effect::FetchCommits`](crate::Effect::FetchCommits).
+    CertifiedCommits {
+        /// Who sent them.
+        from: AuthorityIndex,
+        /// The verified range.
+        range: CertifiedRange,
+        /// The highest certified commit that the peer says to have; its word only.
+        highest: CommitIndex,
+    },
+    /// A peer has no certified commit above the one that it was asked about.
+    NoLaterCommit {
+        /// The peer.
+        from: AuthorityIndex,
+        /// The commit that it was asked about.
+        after: CommitIndex,
+    },
+    /// A peer could not be asked, has not answered, or has answered with what is no certified range.
+    CommitsNotFetched {
+        /// The peer.
+        from: AuthorityIndex,
+        /// What [`RangeError::Forked`](crate::RangeError::Forked) holds, if that was it.
+        fork: Option<Fork>,
+    },
     /// A deadline may have passed.
     Tick,
     /// Stop proposing for good: the shell has found that this node must not go on. Blocks are still taken in and

@@ -154,6 +154,13 @@ impl Linearizer {
         }
     }
 
+    /// Forgets the leaders of the open group, if there are any, and that their blocks are committed.
+    pub(crate) fn abandon_group(&mut self) {
+        for block in std::mem::take(&mut self.group).blocks {
+            self.committed.remove(&block.reference());
+        }
+    }
+
     fn uncommitted_history(&self, dag: &Dag, leader: &VerifiedBlock) -> Vec<VerifiedBlock> {
         let mut seen = BTreeSet::from([leader.reference()]);
         let mut history = Vec::new();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
+    catch_up::range::ChainPoint,
     commit::{Commit, CommittedSubDag},
     committer::{Committer, Decision},
     dag::Dag,
@@ -92,6 +93,32 @@ impl Ordering {
             self.committer.set_schedule(self.reputation.schedule().clone());
         }
         switched
+    }
+
+    /// Takes the leaders of a group that others decided, and answers with the commits that they close. `None` if one of them is
+    /// not held, or leads no slot.
+    pub(crate) fn follow(&mut self, dag: &Dag, leaders: &[BlockRef]) -> Option<Vec<CommittedSubDag>> {
+        let mut commits = Vec::new();
+        for reference in leaders {
+            let leader = dag.get(reference)?;
+            self.decided = Some(self.schedule().slot_of(reference.round, reference.author)?);
+            let formed = self.linearizer.commit_leader(dag, leader);
+            for sub_dag in &formed {
+                self.note_commit(sub_dag);
+            }
+            commits.extend(formed);
+        }
+        Some(commits)
+    }
+
+    /// Forgets the leaders of the open group: the certified group that comes instead names them again.
+    pub(crate) fn abandon_open_group(&mut self) {
+        self.linearizer.abandon_group();
+    }
+
+    /// The end of the chain of commits.
+    pub(crate) const fn end(&self) -> ChainPoint {
+        ChainPoint { index: self.linearizer.last_commit(), digest: self.linearizer.last_digest() }
     }
 
     /// The slots that are not decided yet, and why.

@@ -70,6 +70,7 @@ pub(crate) struct WaitingRoom {
     /// By missing ancestor, waiting ones included, the blocks that wait for it.
     missing: BTreeMap<BlockRef, BTreeSet<BlockRef>>,
     fetches: FetchSchedule,
+    stuck: bool,
 }
 
 impl WaitingRoom {
@@ -83,6 +84,7 @@ impl WaitingRoom {
             waiting: BTreeMap::new(),
             missing: BTreeMap::new(),
             fetches: FetchSchedule::new(own, authorities, params.fetch_timeout),
+            stuck: false,
         }
     }
 
@@ -217,6 +219,17 @@ impl WaitingRoom {
         self.fetches.status()
     }
 
+    /// Whether nobody has served an ancestor on which blocks of more than the faulty stake rest: an honest authority had it,
+    /// so it may be collected everywhere. Holds until it is taken up.
+    pub(crate) const fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
+    /// The catch-up that it calls for has begun.
+    pub(crate) const fn unstick(&mut self) {
+        self.stuck = false;
+    }
+
     /// When the next question is due.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.fetches.next_deadline()
@@ -237,6 +250,7 @@ impl WaitingRoom {
             let (waiting, stake) = self.waiting_for(&ancestor, committee);
             if stake.stake() >= committee.validity_threshold() {
                 self.fetches.retry(now, ancestor);
+                self.stuck = true;
                 continue;
             }
             // Highest first, so that what is dropped is not asked for by what is dropped next.

@@ -8,6 +8,7 @@ pub(crate) mod equivocation;
 pub(crate) mod invalid;
 pub(crate) mod last_block;
 pub(crate) mod lies;
+pub(crate) mod ranges;
 pub(crate) mod withholding;
 
 pub(crate) use last_block::LastBlocks;
@@ -27,6 +28,7 @@ pub(crate) struct Habits {
     pub(crate) sends_invalid: bool,
     pub(crate) lies_about_time: bool,
     pub(crate) lies_about_last: bool,
+    pub(crate) forges_commits: bool,
 }
 
 impl Habits {
@@ -36,6 +38,7 @@ impl Habits {
         sends_invalid: false,
         lies_about_time: false,
         lies_about_last: false,
+        forges_commits: false,
     };
     pub(crate) const EQUIVOCATION: Self = Self { equivocates: true, ..Self::NONE };
     pub(crate) const WITHHOLDING: Self = Self { withholds: true, ..Self::NONE };
@@ -43,12 +46,14 @@ impl Habits {
     pub(crate) const CLOCKS: Self = Self { lies_about_time: true, ..Self::NONE };
     pub(crate) const LAST: Self =
         Self { lies_about_last: true, equivocates: true, withholds: true, ..Self::NONE };
+    pub(crate) const FORGERY: Self = Self { forges_commits: true, ..Self::NONE };
     pub(crate) const ALL: Self = Self {
         equivocates: true,
         withholds: true,
         sends_invalid: true,
         lies_about_time: true,
         lies_about_last: true,
+        forges_commits: true,
     };
 }
 
@@ -83,6 +88,8 @@ pub(crate) enum Service {
     /// By other blocks.
     False(Vec<VerifiedBlock>),
 }
+
+pub(crate) use ranges::RangeService;
 
 /// All that one own block becomes.
 #[derive(Debug, Default)]
@@ -127,6 +134,7 @@ impl Byzantine {
         let mut deeds = Deeds::default();
         let shown = self.compose(block, 0, |_| ());
         let shown = if self.habits.lies_about_time { self.lie_about_time(&shown, &mut deeds) } else { shown };
+        let shown = if self.habits.forges_commits { self.vote_falsely(&shown, &mut deeds) } else { shown };
         let equivocates = self.habits.equivocates && self.rng.chance(60_000);
         let withholds = self.habits.withholds && self.rng.chance(60_000);
         if equivocates {

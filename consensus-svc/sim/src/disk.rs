@@ -3,12 +3,15 @@
 //! Written batches become durable by a sync; one sync takes all that is queued. The guard is a file of its own, synced after
 //! the store. A crash keeps any prefix of the batches that were under way, each whole, and nothing of those behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
 
 use consensus_core::{
     AuthorityIndex, BlockRef, Certificate, Commit, CommitDigest, CommitIndex, CommittedSubDag,
-    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RecoveredLog, Round, ScheduleState, Slot,
-    Transaction, TransactionDigest, VerifiedBlock, WriteBatch,
+    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RangeSource, RecoveredLog, Round,
+    ScheduleState, Slot, Transaction, TransactionDigest, VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -51,12 +54,21 @@ impl Store {
         Some(CommittedSubDag { commit, digest, blocks })
     }
 
+    /// The GC round of the last certified commit.
+    pub(crate) fn certified_gc_round(&self, gc_depth: u64) -> Round {
+        let certified = self.certificates.keys().next_back().copied().unwrap_or_default();
+        let place = usize::try_from(certified.get()).unwrap_or(0).checked_sub(1);
+        let commit = place.and_then(|place| self.commits.get(place));
+        commit.map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round().minus(gc_depth))
+    }
+
     /// Own blocks, rising by round.
     pub(crate) fn blocks_of(&self, author: AuthorityIndex) -> impl Iterator<Item = &VerifiedBlock> {
         self.blocks.values().filter(move |block| block.author() == author)
     }
 
-    /// The transactions of own blocks above the GC round that are in no commit.
+    /// The transactions of own blocks above the GC round that are in no commit and not in the window of duplicates: what is
+    /// there was committed by another block, and owes nothing even if this one is collected.
     pub(crate) fn open_transactions(
         &self,
         own: AuthorityIndex,
@@ -68,10 +80,12 @@ impl Store {
         // A block above the GC round is in no commit whose leaders are all at or below it.
         let newest =
             self.commits.iter().rev().take_while(|(commit, _)| commit.last_leader_round() > gc_round);
+        let window = self.duplicates(parameters);
         let committed: BTreeSet<_> = newest.flat_map(|(commit, _)| &commit.blocks).collect();
         self.blocks_of(own)
             .filter(|block| block.round() > gc_round && !committed.contains(&block.reference()))
             .flat_map(|block| block.block().transactions.iter().map(Transaction::digest))
+            .filter(|digest| !window.contains(digest))
             .collect()
     }
 
@@ -144,6 +158,25 @@ impl Store {
     fn read(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
         let block = self.blocks.get(reference)?;
         VerifiedBlock::from_store(block.signed_bytes().clone()).ok()
+    }
+}
+
+impl RangeSource for Store {
+    type Error = Infallible;
+
+    fn last_certified(&self) -> Result<CommitIndex, Infallible> {
+        Ok(self.certificates.keys().next_back().copied().unwrap_or_default())
+    }
+
+    fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, Infallible> {
+        Ok(Self::sub_dag(self, index.get()))
+    }
+
+    fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Infallible> {
+        let certificate = self.certificates.get(&index);
+        Ok(certificate.and_then(|found| {
+            found.blocks.iter().map(|reference| self.blocks.get(reference).cloned()).collect()
+        }))
     }
 }
 

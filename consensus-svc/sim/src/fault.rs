@@ -93,11 +93,19 @@ pub enum Fault {
     AncestorGivenUp,
     /// An authority lost its leader slots to others for a window, by the schedule of one node.
     LeadersReplaced,
+    /// A machine began to catch up by certified commits.
+    CatchUp,
+    /// A machine applied a range of certified commits.
+    RangeApplied,
+    /// A range of commits was refused.
+    RangeRefused,
+    /// A block voted for commits that nobody has.
+    FalseVote,
 }
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 49] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -143,6 +151,10 @@ impl Fault {
         Self::FetchHedged,
         Self::AncestorGivenUp,
         Self::LeadersReplaced,
+        Self::CatchUp,
+        Self::RangeApplied,
+        Self::RangeRefused,
+        Self::FalseVote,
     ];
 
     /// A short name.
@@ -193,6 +205,10 @@ impl Fault {
             Self::FetchOverdue => "fetch-overdue",
             Self::FetchHedged => "fetch-hedged",
             Self::AncestorGivenUp => "ancestor-given-up",
+            Self::CatchUp => "catch-up",
+            Self::RangeApplied => "range-applied",
+            Self::RangeRefused => "range-refused",
+            Self::FalseVote => "false-vote",
         }
     }
 }

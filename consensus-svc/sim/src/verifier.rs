@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use consensus_core::{BlockError, BlockRef, BlockVerifier, Genesis, VerifiedBlock};
+use consensus_core::{
+    BlockError, BlockRef, BlockVerifier, CertifiedRange, ChainPoint, Genesis, RangeBytes, RangeError,
+    VerifiedBlock, verify_range,
+};
 
 use crate::plan::Signatures;
 
@@ -41,6 +44,15 @@ impl Verifier {
     /// Judges bytes, whatever the switch says: nothing is known of who made them.
     pub(crate) fn judge(&self, bytes: Bytes) -> Result<VerifiedBlock, BlockError> {
         self.verifier.verify(bytes)
+    }
+
+    /// Judges a range of commits; every receiver does.
+    pub(crate) fn judge_range(
+        &self,
+        after: ChainPoint,
+        range: RangeBytes,
+    ) -> Result<CertifiedRange, RangeError> {
+        verify_range(&self.verifier, after, range)
     }
 
     /// What each receiver does besides, if judgement is not shared.

@@ -39,6 +39,8 @@ pub enum Weather {
     Amnesia,
     /// The same, while authorities lie about last blocks: amnesiac and lying stake together is at most f.
     ByzantineAmnesia,
+    /// A node is away, or alone, for far longer than blocks are kept; liars forge commits.
+    Absences,
     /// Everything at once.
     Mixed,
     /// One authority is down for many windows of the leader schedule.
@@ -63,7 +65,7 @@ pub(crate) struct Forecast {
 
 impl Weather {
     /// All, in the order in which seeds take them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Calm,
         Self::Jitter,
         Self::Lossy,
@@ -78,6 +80,7 @@ impl Weather {
         Self::ByzantineClocks,
         Self::Amnesia,
         Self::ByzantineAmnesia,
+        Self::Absences,
         Self::Mixed,
         Self::OneDown,
     ];
@@ -104,6 +107,7 @@ impl Weather {
             Self::ByzantineClocks => "byzantine-clocks",
             Self::Amnesia => "amnesia",
             Self::ByzantineAmnesia => "byzantine-amnesia",
+            Self::Absences => "absences",
             Self::Mixed => "mixed",
             Self::OneDown => "one-down",
         }
@@ -157,6 +161,7 @@ impl Weather {
             Self::Amnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::GuardLost],
             Self::ByzantineAmnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::OwnLastLied],
             Self::OneDown => &[F::Crash, F::Restart, F::LeadersReplaced],
+            Self::Absences => &[F::CatchUp, F::RangeApplied, F::RangeRefused, F::FalseVote],
             Self::Mixed => &[
                 F::StreamBroken,
                 F::StreamStalled,
@@ -221,6 +226,13 @@ impl Weather {
                 script.losses();
             }
             Self::OneDown => script.one_down(),
+            Self::Absences => {
+                forecast.habits = Some(Habits::FORGERY);
+                if script.rng.chance(30_000) {
+                    forecast.profile = script.lossy();
+                }
+                script.absences();
+            }
             Self::Mixed => {
                 forecast.profile = script.lossy();
                 (forecast.sync_ms, forecast.slow_sync_chance) = ((1, 20), 2_000);
@@ -341,6 +353,30 @@ impl ScriptWriter<'_> {
         let at_ms = self.rng.between(self.duration_ms / 8, self.duration_ms / 4);
         let most = if self.rng.chance(50_000) { self.duration_ms } else { self.duration_ms / 2 };
         self.at(at_ms, Happening::Crash { node, down_ms: most.min(self.duration_ms - at_ms) });
+    }
+
+    /// One node after the other is down, or cut off, for a third of the time or more; some die again as they come back.
+    fn absences(&mut self) {
+        let mut at_ms = self.rng.between(200, 1_500);
+        while at_ms < self.duration_ms {
+            let node = self.rng.place(self.nodes);
+            let away_ms = self.rng.between(self.duration_ms / 3, self.duration_ms * 2 / 3);
+            if self.rng.chance(40_000) {
+                let one_way = self.rng.chance(30_000);
+                self.at(at_ms, Happening::Partition { group: vec![node], one_way });
+                self.at(at_ms + away_ms, Happening::Mend);
+            } else {
+                self.at(at_ms, Happening::Crash { node, down_ms: away_ms });
+            }
+            at_ms += away_ms;
+            for _ in 0..self.rng.below(4) {
+                at_ms += self.rng.between(20, 600);
+                let effects = u32::try_from(self.rng.below(12)).unwrap_or(0);
+                self.at(at_ms, Happening::CrashAfterEffects { node, effects, down_ms: 50 });
+            }
+            at_ms += self.rng.between(2_000, 5_000);
+        }
+        self.at(self.duration_ms - 1, Happening::Mend);
     }
 
     fn restarts(&mut self) {

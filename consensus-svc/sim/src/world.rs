@@ -3,6 +3,7 @@
 //! Events run in the order of (time, number of entry). Everything random comes from generators split from the seed by
 //! purpose, and nothing iterates a hash map, so that a plan runs the same way on every machine.
 
+mod commits;
 mod driver;
 mod lives;
 mod losses;
@@ -22,6 +23,7 @@ use consensus_core::{
     BlockRef, Fetch, Genesis, Params, Round, Signer, Ticket, TransactionDigest, VerifiedBlock,
 };
 
+use self::commits::{CommitsAnswer, CommitsQuestion};
 use crate::{
     byzantine::{LastBlocks, Wire},
     chronicle::{Chronicle, Mark},
@@ -73,6 +75,10 @@ pub(crate) enum Event {
     Question { asker: usize, life: u64, fetch: Fetch },
     /// An answer arrives; `None` if there is none, and the asker has found that out.
     Answer { asker: usize, life: u64, fetch: Fetch, blocks: Option<Vec<VerifiedBlock>> },
+    /// A question for commits arrives.
+    CommitsQuestion { question: CommitsQuestion },
+    /// An answer to one arrives; `None` if there was nobody to ask.
+    CommitsAnswer { question: CommitsQuestion, answer: Option<CommitsAnswer> },
     /// A liar sends something that it kept back.
     Lie { from: usize, to: usize, wire: Wire },
     /// A client submits.
@@ -181,6 +187,8 @@ impl World {
             Event::Subscribe { from, to, generation, after } => self.subscribe(from, to, generation, after),
             Event::Question { asker, life, fetch } => self.question(asker, life, fetch),
             Event::Answer { asker, life, fetch, blocks } => self.fetched(asker, life, &fetch, blocks),
+            Event::CommitsQuestion { question } => self.commits_question(question),
+            Event::CommitsAnswer { question, answer } => self.commits_answer(question, answer),
             Event::Lie { from, to, wire } => self.lie(from, to, wire),
             Event::Submit { node } => self.submit(node),
             Event::Probe => self.probe(),
@@ -209,6 +217,8 @@ impl World {
             Event::Probe => (11, 0, 0),
             Event::Happen(_) => (12, 0, 0),
             Event::Restart { node, .. } => (13, *node, 0),
+            Event::CommitsQuestion { question } => (14, question.asker, question.asked),
+            Event::CommitsAnswer { question, .. } => (15, question.asker, question.asked),
         };
         self.trace.event(self.now_ms, kind, one as u64, other as u64);
         if let Event::Arrive { payload: Payload::Blocks(blocks), .. }

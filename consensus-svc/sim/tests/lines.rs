@@ -17,6 +17,10 @@ fn pass(plan: &Plan) -> Report {
     report
 }
 
+fn sum(fault: Fault, reports: &[Report]) -> u64 {
+    reports.iter().map(|report| report.faults.get(fault)).sum()
+}
+
 fn scripted(seed: u64, authorities: u16, weather: Weather, script: Vec<Scripted>) -> Report {
     pass(&Plan { duration_ms: 8_000, script, ..Plan::new(seed, authorities, weather) })
 }
@@ -46,8 +50,6 @@ fn f07_twins_in_every_pattern_leave_one_chain() {
 
 #[test]
 fn t07_garbage_phantoms_and_future_rounds_are_refused_within_bounded_memory() {
-    let sum =
-        |fault: Fault, reports: &[Report]| reports.iter().map(|report| report.faults.get(fault)).sum::<u64>();
     let reports: Vec<_> =
         (0..3).map(|seed| scripted(seed, 4, Weather::ByzantineInvalid, Vec::new())).collect();
     for fault in [Fault::GarbageRefused, Fault::PhantomParents, Fault::FutureRound] {
@@ -106,12 +108,33 @@ fn l04_authorities_that_stopped_one_after_the_other_catch_up() {
     scripted(2, 4, Weather::Calm, crashes.collect());
 }
 
+/// What it missed is collected everywhere: certified commits take it past that, and only then does it propose. The end demands
+/// every commit of it, and the invariants that its own blocks and votes are those of a node that was there.
 #[test]
-fn l05_an_authority_that_was_long_away_catches_up_before_it_proposes() {
-    for seed in 0..2 {
-        let away = vec![at(500, Happening::Crash { node: 1, down_ms: 19_000 })];
-        pass(&Plan { duration_ms: 20_000, script: away, ..Plan::new(seed, 4, Weather::Calm) });
+fn l04_l05_an_authority_that_was_away_for_longer_than_blocks_are_kept_catches_up_before_it_proposes() {
+    let reports: Vec<_> = (0..3)
+        .map(|seed| {
+            let away = vec![at(500, Happening::Crash { node: 1, down_ms: 19_000 })];
+            pass(&Plan { duration_ms: 20_000, script: away, ..Plan::new(seed, 4, Weather::Calm) })
+        })
+        .collect();
+    assert!(sum(Fault::CatchUp, &reports) > 0 && sum(Fault::RangeApplied, &reports) > 0);
+}
+
+/// Liars forge, mix, cut and spoil ranges, and vote for commits that nobody has.
+#[test]
+fn f03_l04_only_what_a_quorum_certified_is_taken_for_what_is_missing() {
+    let reports: Vec<_> = (0..10).map(|seed| pass(&Plan::new(seed, 4, Weather::Absences))).collect();
+    for fault in [Fault::RangeApplied, Fault::RangeRefused, Fault::FalseVote] {
+        assert!(sum(fault, &reports) > 0, "{}", fault.name());
     }
+}
+
+/// Three of five were one commit ahead and forgot a round that the other two needed, whose votes that commit needed: blocks are
+/// kept down to the GC round of the last certified commit, not of the last one.
+#[test]
+fn l04_nobody_forgets_what_those_need_whose_votes_are_missing() {
+    pass(&Plan::new(17, 5, Weather::Partitions));
 }
 
 #[test]

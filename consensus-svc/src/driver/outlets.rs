@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use consensus_core::{
-    AuthorityIndex, CommittedSubDag, CoreStatus, DropReason, Fetch, Round, TransactionDigest, VerifiedBlock,
+    AuthorityIndex, ChainPoint, CommittedSubDag, CoreStatus, DropReason, Fetch, Round, TransactionDigest,
+    VerifiedBlock,
 };
 use tokio::sync::watch;
 
@@ -21,6 +22,8 @@ pub trait Network: Send + 'static {
     fn wake(&self, round: Round);
     /// Asks a peer for blocks; its end comes as an event. False if it could not be asked: then there is none.
     fn fetch(&self, fetch: Fetch) -> bool;
+    /// Asks a peer for certified commits; the answer comes as an event. False if it could not be asked.
+    fn fetch_commits(&self, peer: AuthorityIndex, after: ChainPoint) -> bool;
     /// Counts a fault that the machine found.
     fn fault(&self, peer: AuthorityIndex, label: &'static str);
 }
@@ -36,6 +39,10 @@ impl Network for PeerHandle {
 
     fn fetch(&self, fetch: Fetch) -> bool {
         Self::fetch(self, fetch)
+    }
+
+    fn fetch_commits(&self, peer: AuthorityIndex, after: ChainPoint) -> bool {
+        Self::fetch_commits(self, peer, after)
     }
 
     fn fault(&self, peer: AuthorityIndex, label: &'static str) {

@@ -3,7 +3,8 @@
 use std::sync::{Arc, mpsc as sync};
 
 use consensus_core::{
-    AuthorityIndex, CoreStatus, Fetch, Params, RecoveredLog, Round, Transaction, VerifiedBlock, testkit,
+    AuthorityIndex, ChainPoint, CoreStatus, Fetch, Params, RecoveredLog, Round, Transaction, VerifiedBlock,
+    testkit,
 };
 use metanode_shell::durable::WriteError;
 use metanode_telemetry::{Telemetry, metrics::ConsensusMetrics};
@@ -30,6 +31,10 @@ impl Network for Recorder {
     fn wake(&self, _round: Round) {}
 
     fn fetch(&self, _fetch: Fetch) -> bool {
+        false
+    }
+
+    fn fetch_commits(&self, _peer: AuthorityIndex, _after: ChainPoint) -> bool {
         false
     }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use consensus_core::{AuthorityIndex, BlockRef, Epoch, Round, VerifiedBlock};
+use consensus_core::{
+    AuthorityIndex, BlockRef, CommitIndex, CommittedSubDag, Epoch, RangeBytes, RangeSource, Round,
+    VerifiedBlock, collect_range,
+};
 
 use crate::{
-    commit_log::CommitLog,
+    commit_log::{CommitLog, LogError},
     peer::{BlockStore, StoreReadError},
 };
 
@@ -39,11 +42,63 @@ impl BlockStore for LogBlocks {
         blocks.map_err(StoreReadError::new)
     }
 
+    fn certified_range(
+        &self,
+        first: CommitIndex,
+        last: CommitIndex,
+        released: Round,
+        limit_bytes: u64,
+    ) -> Result<(Option<RangeBytes>, CommitIndex), StoreReadError> {
+        let highest = self.log.last_certified().map_err(StoreReadError::new)?;
+        let shown = ShownCommits { blocks: self, last: last.min(highest), released };
+        let range = collect_range(&shown, first, limit_bytes).map_err(StoreReadError::new)?;
+        Ok((range, highest))
+    }
+
     fn latest_block_by(
         &self,
         author: AuthorityIndex,
         through: Round,
     ) -> Result<Option<VerifiedBlock>, StoreReadError> {
         self.log.latest_block_by(self.epoch, author, through).map_err(StoreReadError::new)
+    }
+}
+
+/// Commits of the log that may be shown to a peer. An own block above what was released may not be durable yet, and
+/// whoever saw it would hold us to it.
+struct ShownCommits<'a> {
+    blocks: &'a LogBlocks,
+    last: CommitIndex,
+    released: Round,
+}
+
+impl ShownCommits<'_> {
+    fn may_show(&self, reference: &BlockRef) -> bool {
+        reference.author != self.blocks.own || reference.round <= self.released
+    }
+}
+
+impl RangeSource for ShownCommits<'_> {
+    type Error = LogError;
+
+    fn last_certified(&self) -> Result<CommitIndex, LogError> {
+        Ok(self.last)
+    }
+
+    fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, LogError> {
+        let sub_dag = self.blocks.log.sub_dag(index)?;
+        Ok(sub_dag.filter(|sub_dag| sub_dag.commit.blocks.iter().all(|block| self.may_show(block))))
+    }
+
+    fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, LogError> {
+        let Some(certificate) = self.blocks.log.certificate(index)? else { return Ok(None) };
+        let read = |reference: &BlockRef| {
+            if self.may_show(reference) {
+                self.blocks.log.block(self.blocks.epoch, reference)
+            } else {
+                Ok(None)
+            }
+        };
+        certificate.blocks.iter().map(read).collect()
     }
 }

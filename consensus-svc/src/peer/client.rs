@@ -259,6 +259,10 @@ impl Subscriber {
     /// rest.
     async fn hand_on_in_step(&self, mut blocks: Vec<VerifiedBlock>) -> Result<(), SessionEnd> {
         while let Some(first) = blocks.first() {
+            if first.round() > self.near() {
+                let (from, round) = (self.peer.authority, first.round());
+                self.shared.hand_on(PeerEvent::SeenAhead { from, round }).await?;
+            }
             let limit = self.wait_for_clock(first.round()).await?;
             let rest = blocks.split_off(blocks.partition_point(|block| block.round() <= limit));
             let (from, source) = (self.peer.authority, BlockSource::Streamed);
@@ -266,6 +270,11 @@ impl Subscriber {
             blocks = rest;
         }
         Ok(())
+    }
+
+    /// The highest round that the clock is near enough to now.
+    fn near(&self) -> Round {
+        self.shared.view.clock_round.borrow().plus(self.shared.limits.max_rounds_ahead)
     }
 
     /// Waits until the clock is near enough to `round`; the highest round that it is near enough to.

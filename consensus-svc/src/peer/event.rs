@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use consensus_core::{
-    AuthorityIndex, BlockSource, Committee, CoreStatus, FetchEnd, FetchId, Round, VerifiedBlock,
+    AuthorityIndex, BlockSource, CertifiedRange, CommitIndex, Committee, CoreStatus, FetchEnd, FetchId, Fork,
+    Round, VerifiedBlock,
 };
 use tokio::sync::watch;
 
@@ -52,6 +53,20 @@ pub enum PeerEvent {
         /// How.
         end: FetchEnd,
     },
+    /// A verified block of the peer's stream is held back, since it is too far above the clock. Told once for each wait.
+    SeenAhead {
+        /// The peer, who signed it.
+        from: AuthorityIndex,
+        /// Its round.
+        round: Round,
+    },
+    /// A question for commits has ended.
+    Commits {
+        /// The peer that was asked.
+        from: AuthorityIndex,
+        /// How.
+        answer: CommitsAnswer,
+    },
     /// The peer has transactions and has proposed in `round`.
     Wake {
         /// The peer.
@@ -65,6 +80,28 @@ pub enum PeerEvent {
         from: AuthorityIndex,
         /// [`BlockError::label`](consensus_core::BlockError::label), or one of [`label`].
         label: &'static str,
+    },
+}
+
+/// How a question for commits ended.
+#[derive(Clone, Debug)]
+pub enum CommitsAnswer {
+    /// A verified range, and the highest certified commit that the peer says to have.
+    Range {
+        /// The range.
+        range: Box<CertifiedRange>,
+        /// The peer's word.
+        highest: CommitIndex,
+    },
+    /// The peer has no certified commit above this one.
+    NoLater {
+        /// What it was asked about.
+        after: CommitIndex,
+    },
+    /// There is no answer, or none that may be used.
+    Failed {
+        /// Where a quorum stands for a range that does not follow the own chain.
+        fork: Option<Fork>,
     },
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use consensus_core::{BlockVerifier, Genesis, testkit};
+use consensus_core::{BlockVerifier, ChainPoint, Genesis, RangeBytes, testkit, verify_range};
 use futures::{FutureExt, stream};
 use metanode_proto::peer::v1 as wire;
 use prost::Message;
@@ -55,9 +55,10 @@ pub fn peer_messages(bytes: &[u8]) {
             judge(vec![answer.callers_last_block, answer.own_last_block]);
         }),
         _ => with(message, |answer: wire::FetchCommitsResponse| {
-            for commit in answer.commits {
-                let _ = consensus_core::Commit::decode(commit);
-            }
+            let (blocks, certifiers) = (answer.blocks.clone(), answer.certifiers.clone());
+            let range = RangeBytes { commits: answer.commits, blocks, certifiers };
+            let judged = verify_range(&NETWORK.verifier, ChainPoint::default(), range);
+            assert!(judged.is_err(), "nobody has certified a commit of this network");
             judge(answer.blocks);
             judge(answer.certifiers);
         }),
@@ -133,8 +134,13 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             own_last_block: blocks.last().cloned().unwrap_or_default(),
         }
         .encode_to_vec(),
-        wire::FetchCommitsResponse { commits: Vec::new(), blocks: blocks.clone(), certifiers: blocks }
-            .encode_to_vec(),
+        wire::FetchCommitsResponse {
+            commits: Vec::new(),
+            blocks: blocks.clone(),
+            certifiers: blocks,
+            highest_certified_index: 1,
+        }
+        .encode_to_vec(),
     ];
     (0u8..).zip(messages).map(|(kind, message)| [vec![kind], message].concat()).collect()
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use consensus_core::{AuthorityIndex, BlockVerifier, Fetch, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockVerifier, ChainPoint, Fetch, Round, VerifiedBlock};
 use metanode_proto::peer::v1::peer_service_server::PeerServiceServer;
 use metanode_shell::{
     grpc::{self, decode_limit},
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::{Shared, Subscriber},
+    commits::CommitsWorker,
     config::{PeerConfig, PeerLimits},
     error::PeerError,
     event::{PeerEvent, PeerView},
@@ -88,7 +89,11 @@ impl PeerNetwork {
             let (fetches, requests) = mpsc::channel(limits.waiting_fetches);
             let subscriber = Subscriber { peer: Arc::clone(&peer), tls: client_tls, shared: shared.clone() };
             let worker = FetchWorker { peer: Arc::clone(&peer), shared: shared.clone(), requests };
-            peers.push(Some((peer, fetches, subscriber, worker)));
+            // One question at a time is put; one more may wait behind one that is overdue.
+            let (commits, questions) = mpsc::channel(1);
+            let asker =
+                CommitsWorker { peer: Arc::clone(&peer), shared: shared.clone(), requests: questions };
+            peers.push(Some((peer, fetches, commits, subscriber, worker, asker)));
         }
         let acceptor = AcceptorConfig {
             tls: TlsAcceptor::from(tls.server_config()?),
@@ -116,7 +121,7 @@ impl PeerNetwork {
         let peers = peers
             .into_iter()
             .map(|peer| {
-                let (peer, fetches, subscriber, worker) = peer?;
+                let (peer, fetches, commits, subscriber, worker, asker) = peer?;
                 tasks.spawn(async move {
                     subscriber.run().await;
                     Ok(())
@@ -125,7 +130,11 @@ impl PeerNetwork {
                     worker.run().await;
                     Ok(())
                 });
-                Some(PeerEntry { peer, fetches })
+                tasks.spawn(async move {
+                    asker.run().await;
+                    Ok(())
+                });
+                Some(PeerEntry { peer, fetches, commits })
             })
             .collect();
 
@@ -224,6 +233,7 @@ async fn supervise(
 struct PeerEntry {
     peer: Arc<Peer>,
     fetches: mpsc::Sender<Fetch>,
+    commits: mpsc::Sender<ChainPoint>,
 }
 
 #[derive(Debug)]
@@ -259,6 +269,13 @@ impl PeerHandle {
     pub fn fetch(&self, fetch: Fetch) -> bool {
         let Some(Some(entry)) = self.inner.peers.get(fetch.peer.as_usize()) else { return false };
         !fetch.blocks.is_empty() && entry.peer.link().is_some() && entry.fetches.try_send(fetch).is_ok()
+    }
+
+    /// Asks a peer for certified commits; the answer comes as [`PeerEvent::Commits`]. Not taken, and without an answer, as with
+    /// [`PeerHandle::fetch`]. Whether it was taken.
+    pub fn fetch_commits(&self, peer: AuthorityIndex, after: ChainPoint) -> bool {
+        let Some(Some(entry)) = self.inner.peers.get(peer.as_usize()) else { return false };
+        entry.peer.link().is_some() && entry.commits.try_send(after).is_ok()
     }
 
     /// Counts a fault of a peer that the machine found. Its connection stays: what it passes on may be of others, and who

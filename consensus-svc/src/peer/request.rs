@@ -1,6 +1,6 @@
 //! What the requests of peers must say.
 
-use consensus_core::{AnswerLimits, BlockRef, Epoch, Genesis, Round};
+use consensus_core::{AnswerLimits, BlockRef, CommitIndex, Epoch, Genesis, Round};
 use metanode_proto::{peer::v1, reason};
 use metanode_shell::status;
 use tonic::{Code, Status};
@@ -16,7 +16,12 @@ const MAX_FETCH_BYTES: u64 = 4 << 20;
 /// Where an answer to `FetchBlocks` is cut: at 4 MiB, or the largest commit where that is less, for every end decodes that
 /// and 1 MiB more.
 pub(super) fn answer_limits(genesis: &Genesis) -> AnswerLimits {
-    AnswerLimits::new(MAX_FETCH_BYTES.min(genesis.parameters().max_commit_bytes))
+    AnswerLimits::new(cut_bytes(genesis))
+}
+
+/// Where an answer to `FetchCommits` is cut, in bytes of blocks.
+pub(super) fn cut_bytes(genesis: &Genesis) -> u64 {
+    MAX_FETCH_BYTES.min(genesis.parameters().max_commit_bytes)
 }
 
 /// The hint of a request: a round an authority, or nothing.
@@ -61,4 +66,13 @@ pub(super) fn check_epoch(genesis: &Genesis, epoch: u64) -> Result<(), Status> {
     }
     let message = format!("epoch {epoch} is asked about, this is epoch {current}");
     Err(status::reason(Code::FailedPrecondition, reason::WRONG_EPOCH, message, &[("epoch", &current)]))
+}
+
+/// First and last index of a request for commits: from 1, in this order.
+pub(super) fn commit_range(request: &v1::FetchCommitsRequest) -> Result<(CommitIndex, CommitIndex), Status> {
+    let (first, last) = (request.first_index, request.last_index);
+    if first == 0 || first > last {
+        return Err(status::invalid_field("first_index", format!("{first}, 1 to {last} is allowed")));
+    }
+    Ok((CommitIndex::new(first), CommitIndex::new(last)))
 }

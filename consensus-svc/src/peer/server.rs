@@ -123,9 +123,26 @@ impl PeerService for PeerServer {
 
     async fn fetch_commits(
         &self,
-        _request: Request<FetchCommitsRequest>,
+        request: Request<FetchCommitsRequest>,
     ) -> Result<Response<FetchCommitsResponse>, Status> {
-        Err(status::not_served_yet("PeerService.FetchCommits"))
+        let (_, quota) = self.quota(&request)?;
+        let (first, last) = request::commit_range(&request.into_inner())?;
+        let permit = admit(&quota.fetches, "FetchCommits")?;
+        let served = Arc::clone(&self.served);
+        let answer = read(move || {
+            let (released, limit_bytes) = (served.own_blocks.released(), request::cut_bytes(&served.genesis));
+            let (range, highest) = served.store.certified_range(first, last, released, limit_bytes)?;
+            drop(permit);
+            let range = range.unwrap_or_default();
+            Ok(FetchCommitsResponse {
+                commits: range.commits,
+                blocks: range.blocks,
+                certifiers: range.certifiers,
+                highest_certified_index: highest.get(),
+            })
+        })
+        .await?;
+        Ok(Response::new(answer))
     }
 
     async fn fetch_boundary(

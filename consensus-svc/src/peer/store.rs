@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use consensus_core::{AuthorityIndex, BlockRef, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockRef, CommitIndex, RangeBytes, Round, VerifiedBlock};
 
 /// The store could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,20 @@ pub trait BlockStore: Send + Sync {
         max_count: usize,
         max_bytes: u64,
     ) -> Result<Vec<VerifiedBlock>, StoreReadError>;
+
+    /// The longest range of commits from `first` to at most `last` that ends at a certified one and has at most
+    /// `limit_bytes` of blocks, or the shortest one if that has more; and the highest certified commit. No own block above
+    /// `released` is in it. See [`collect_range`](consensus_core::collect_range).
+    ///
+    /// # Errors
+    /// [`StoreReadError`].
+    fn certified_range(
+        &self,
+        first: CommitIndex,
+        last: CommitIndex,
+        released: Round,
+        limit_bytes: u64,
+    ) -> Result<(Option<RangeBytes>, CommitIndex), StoreReadError>;
 
     /// The block of the highest round up to `through` that is held of any author.
     ///

@@ -3,7 +3,10 @@
 use std::{num::NonZeroUsize, panic, sync::Arc, thread};
 
 use bytes::Bytes;
-use consensus_core::{BlockError, BlockVerifier, VerifiedBlock};
+use consensus_core::{
+    BlockError, BlockVerifier, CertifiedRange, ChainPoint, RangeBytes, RangeError, VerifiedBlock,
+    verify_range,
+};
 use tokio::{sync::Semaphore, task};
 
 /// Most threads that judge blocks at a time.
@@ -37,10 +40,18 @@ impl VerifierPool {
     /// # Panics
     /// If the verifier does: a bug of ours.
     pub(super) async fn verify(&self, blocks: Vec<Bytes>) -> Option<Verdict> {
+        self.run(move |verifier| judge(verifier, blocks)).await
+    }
+
+    /// Runs work on one of the threads.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&BlockVerifier) -> T + Send + 'static,
+    ) -> Option<T> {
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
         let verifier = self.verifier.clone();
         let judged = task::spawn_blocking(move || {
-            let verdict = judge(&verifier, blocks);
+            let verdict = work(&verifier);
             drop(permit);
             verdict
         });
@@ -51,6 +62,18 @@ impl VerifierPool {
                 Err(_cancelled) => None,
             },
         }
+    }
+
+    /// Judges a range of commits. `None` when the runtime goes down.
+    ///
+    /// # Panics
+    /// If the verifier does: a bug of ours.
+    pub(super) async fn verify_range(
+        &self,
+        after: ChainPoint,
+        range: RangeBytes,
+    ) -> Option<Result<CertifiedRange, RangeError>> {
+        self.run(move |verifier| verify_range(verifier, after, range)).await
     }
 }
 

@@ -130,6 +130,7 @@ fn proposal(wait: &ProposalWait, now: Timestamp) -> v1::ProposalExplanation {
             explained.support = Some(support_to_proto(answers));
             v1::ProposalReason::StartQuestion
         }
+        ProposalReason::CatchingUp { .. } => v1::ProposalReason::CatchingUp,
         ProposalReason::Behind { ahead, .. } => {
             explained.ahead = ahead.iter().map(|(authority, _)| u32::from(authority.get())).collect();
             v1::ProposalReason::Behind

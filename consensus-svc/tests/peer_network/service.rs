@@ -4,7 +4,7 @@ use consensus_core::VerifiedBlock;
 use metanode_proto::{
     consensus::v1::BlockRef,
     peer::v1::{
-        FetchBlocksRequest, FetchBoundaryRequest, FetchCommitsRequest, SubscribeBlocksRequest,
+        FetchBlocksRequest, FetchBoundaryRequest, SubscribeBlocksRequest,
         peer_service_client::PeerServiceClient,
     },
     reason,
@@ -197,13 +197,7 @@ async fn t07_a_peer_has_few_fetches_under_way() {
 #[tokio::test]
 async fn calls_of_a_later_version_say_so() {
     let (_, node, mut client) = served().await;
-    let range = FetchCommitsRequest { first_index: 1, last_index: 2 };
-    let statuses = [
-        within(client.fetch_commits(range)).await.unwrap_err(),
-        within(client.fetch_boundary(FetchBoundaryRequest { epoch: 0 })).await.unwrap_err(),
-    ];
-    for status in statuses {
-        assert_eq!(facts(&status), (Code::Unimplemented, Some(reason::NOT_SERVED_YET.to_owned())));
-    }
+    let status = within(client.fetch_boundary(FetchBoundaryRequest { epoch: 0 })).await.unwrap_err();
+    assert_eq!(facts(&status), (Code::Unimplemented, Some(reason::NOT_SERVED_YET.to_owned())));
     node.stop().await;
 }

@@ -58,6 +58,10 @@ impl CertifiedRange {
     pub const fn certificate(&self) -> &Certificate {
         &self.certificate
     }
+
+    pub(crate) fn into_parts(self) -> (Vec<CommittedSubDag>, Certificate) {
+        (self.commits, self.certificate)
+    }
 }
 
 /// Why a range is refused. All but [`RangeError::Forked`] are the sender's fault.

@@ -19,6 +19,9 @@ impl Consensus {
             last_commit: self.ordering.last_commit(),
             certified_index: self.certification.certified(),
             votes_held: self.certification.votes_len(),
+            catching_up: self.catch_up.is_running(),
+            catch_ups_total: self.catch_up.begun(),
+            ranges_total: self.catch_up.ranges(),
             gc_round: self.ordering.gc_round(),
             dag_blocks: self.dag.len(),
             waiting_blocks: self.waiting.len(),
@@ -71,6 +74,8 @@ impl Consensus {
             ProposalReason::Amnesia { answers, first_round }
         } else if !self.signing.is_allowed() {
             ProposalReason::StartQuestion { answers: explain::answers(&self.dag, self.signing.heard()) }
+        } else if self.catch_up.is_running() {
+            ProposalReason::CatchingUp { last_commit: self.ordering.last_commit() }
         } else if self.lags() {
             let seen = self.genesis.committee().indexes().zip(self.seen_rounds.iter().copied());
             ProposalReason::Behind { clock, ahead: seen.filter(|(_, round)| *round > clock).collect() }
@@ -93,7 +98,7 @@ impl Consensus {
     }
 
     /// The highest round at or above which blocks of more than a third of the stake are seen: an honest authority is there.
-    fn credible_round(&self) -> Round {
+    pub(super) fn credible_round(&self) -> Round {
         let committee = self.genesis.committee();
         let mut seen: Vec<_> = self.seen_rounds.iter().copied().zip(committee.indexes()).collect();
         seen.sort_unstable_by(|one, other| other.cmp(one));

@@ -10,7 +10,11 @@ use std::{
 
 use crate::{
     block::VerifiedBlock,
-    catch_up::serving::RangeSource,
+    block_verifier::BlockVerifier,
+    catch_up::{
+        range::{ChainPoint, RangeError, verify_range},
+        serving::{RangeSource, collect_range},
+    },
     certifier::{Certificate, Fork},
     commit::{Commit, CommittedSubDag},
     consensus::Consensus,
@@ -152,6 +156,8 @@ pub struct TestNode {
 #[derive(Debug)]
 enum Event {
     Input(AuthorityIndex, Input),
+    /// `.1` asks `.0` for the commits after these.
+    CommitsQuestion(AuthorityIndex, AuthorityIndex, ChainPoint),
     /// The peer asks `.1` for these blocks.
     Question(AuthorityIndex, Fetch),
 }
@@ -169,6 +175,10 @@ pub struct TestNetwork {
     nodes: Vec<TestNode>,
     /// Pairs (from, to) whose messages are lost.
     cut: BTreeSet<(AuthorityIndex, AuthorityIndex)>,
+    /// Whether blocks at or below the server's GC round are served no more.
+    prunes: bool,
+    /// Where ranges of commits are cut.
+    max_range_bytes: u64,
 }
 
 impl TestNetwork {
@@ -202,6 +212,8 @@ impl TestNetwork {
             sent: 0,
             nodes,
             cut: BTreeSet::new(),
+            prunes: false,
+            max_range_bytes: 4 << 20,
         };
         for authority in authorities {
             network.restart(authority).expect("an empty store is taken");
@@ -239,7 +251,7 @@ impl TestNetwork {
     pub fn crash(&mut self, authority: AuthorityIndex) {
         self.node_mut(authority).machine = None;
         self.events.retain(|_, event| match event {
-            Event::Input(to, _) => *to != authority,
+            Event::Input(to, _) | Event::CommitsQuestion(to, _, _) => *to != authority,
             Event::Question(_, fetch) => fetch.peer != authority,
         });
     }
@@ -260,6 +272,12 @@ impl TestNetwork {
             self.resume_stream(authority, peer);
         }
         Ok(())
+    }
+
+    /// From now on nobody serves blocks that its last certified commit has collected, and ranges of commits are cut at so many bytes.
+    pub const fn prune(&mut self, max_range_bytes: u64) {
+        self.prunes = true;
+        self.max_range_bytes = max_range_bytes;
     }
 
     /// Loses every message between two authorities from now on, both ways.
@@ -334,15 +352,47 @@ impl TestNetwork {
     fn run_event(&mut self, event: Event) {
         match event {
             Event::Input(authority, input) => self.input(authority, input),
+            Event::CommitsQuestion(asked, asker, after) => {
+                let answer = self.serve_commits(asked, after);
+                self.send(asked, asker, answer);
+            }
             Event::Question(asker, Fetch { id: fetch, peer: asked, blocks: wanted, held }) => {
+                let kept_above = self.kept_above(asked);
                 let store = &self.node(asked).store;
-                let read = |reference: &BlockRef| Ok::<_, Infallible>(store.blocks.get(reference).cloned());
+                let read = |reference: &BlockRef| {
+                    let block = store.blocks.get(reference).filter(|_| reference.round > kept_above);
+                    Ok::<_, Infallible>(block.cloned())
+                };
                 let limits = AnswerLimits::new(MAX_ANSWER_BYTES);
                 let Ok(answer) = fetch_answer::compose(&wanted, &held, limits, read);
                 let (source, blocks) = (BlockSource::Fetched, answer.blocks);
                 self.send(asked, asker, Input::Blocks { from: asked, source, blocks });
                 self.send(asked, asker, Input::FetchEnded { fetch, end: FetchEnd::Answered });
             }
+        }
+    }
+
+    /// Rounds at or below this are not served block by block.
+    fn kept_above(&self, authority: AuthorityIndex) -> Round {
+        if !self.prunes {
+            return Round::GENESIS;
+        }
+        let store = &self.node(authority).store;
+        let certified = store.certificates.keys().next_back().and_then(|index| store.sub_dag(*index));
+        let gc_depth = self.genesis.parameters().gc_depth;
+        certified.map_or(Round::GENESIS, |sub_dag| sub_dag.commit.last_leader_round().minus(gc_depth))
+    }
+
+    /// What an honest peer answers to a question for commits, as the asker's shell hands it on.
+    fn serve_commits(&self, asked: AuthorityIndex, after: ChainPoint) -> Input {
+        let store = &self.node(asked).store;
+        let range = collect_range(store, after.index.next(), self.max_range_bytes);
+        let Ok(Some(range)) = range else { return Input::NoLaterCommit { from: asked, after: after.index } };
+        let Ok(highest) = store.last_certified();
+        match verify_range(&BlockVerifier::new(self.genesis.clone()), after, range) {
+            Ok(range) => Input::CertifiedCommits { from: asked, range, highest },
+            Err(RangeError::Forked(fork)) => Input::CommitsNotFetched { from: asked, fork: Some(fork) },
+            Err(_) => Input::CommitsNotFetched { from: asked, fork: None },
         }
     }
 
@@ -368,6 +418,9 @@ impl TestNetwork {
                     }
                 }
                 Effect::Fetch(fetch) => self.post(own, fetch.peer, Event::Question(own, fetch)),
+                Effect::FetchCommits { peer, after } => {
+                    self.post(own, peer, Event::CommitsQuestion(peer, own, after));
+                }
                 Effect::Deliver(sub_dag) => self.node_mut(own).delivered.push(sub_dag),
                 Effect::Answer { ticket, outcome } => {
                     self.node_mut(own).answers.insert(ticket, outcome);
@@ -395,7 +448,8 @@ impl TestNetwork {
         let (block, peers_last) = (highest(to), highest(from));
         self.send(from, to, Input::OwnLastBlock { from, block, peers_last });
         let own_blocks = self.node(from).store.blocks.values().filter(|block| block.author() == from);
-        let blocks: Vec<_> = own_blocks.filter(|block| block.round() > accepted).cloned().collect();
+        let after = accepted.max(self.kept_above(from));
+        let blocks: Vec<_> = own_blocks.filter(|block| block.round() > after).cloned().collect();
         for block in blocks {
             self.send(from, to, Input::Blocks { from, source: BlockSource::Streamed, blocks: vec![block] });
         }

@@ -6,7 +6,7 @@ use consensus_core::{
     TransactionDigest, VerifiedBlock,
 };
 
-use super::{Event, Payload, World};
+use super::{Event, Payload, World, commits};
 use crate::{
     byzantine::Wire,
     disk::{Phase, Sync},
@@ -23,6 +23,7 @@ impl World {
         let Some(machine) = node.machine.as_mut() else { return };
         let is_stream = matches!(input, Input::Blocks { source: BlockSource::Streamed, .. });
         let (round, waiting, fetches) = (node.status.round, node.status.waiting_blocks, node.status.fetches);
+        let catch_ups = commits::catch_ups(&node.status);
         let effects = machine.handle(now, input);
         self.inputs += 1;
         let status = machine.status();
@@ -37,6 +38,7 @@ impl World {
         let advanced = node.status.round > round;
         let reordered = is_stream && node.status.waiting_blocks > waiting;
         self.count_fetches(place, &fetches);
+        self.count_catch_ups(place, catch_ups);
         if reordered {
             self.fault(Fault::Reordered, Some(place));
         }
@@ -202,6 +204,7 @@ impl World {
                 }
             }
             Effect::Fetch(fetch) => self.ask(place, fetch),
+            Effect::FetchCommits { peer, after } => self.ask_commits(place, peer.as_usize(), after),
             Effect::Deliver(sub_dag) => self.deliver(place, &sub_dag),
             Effect::Answer { ticket, outcome } => {
                 let accepted = self.workload.answer(ticket, outcome);

@@ -95,6 +95,7 @@ impl World {
         let answer = self.own_last(from, to, asker);
         self.send(from, to, Payload::OwnLast(Box::new(answer)));
         let lane = self.nodes[from].lane(to);
+        let after = after.max(self.kept_above(from));
         let blocks: Vec<_> = lane.range(after.next()..).map(|(_, block)| block.clone()).collect();
         for batch in blocks.chunks(RESUME_BATCH) {
             self.send(from, to, Payload::Blocks(batch.to_vec()));
@@ -165,7 +166,7 @@ impl World {
         let limit = self.gate(to);
         let stream = self.network.stream_mut(from, to);
         let mut ready = Vec::new();
-        let (mut broken, mut far) = (false, false);
+        let (mut broken, mut far, mut first_far) = (false, false, None);
         for block in blocks {
             if block.author().as_usize() != from || block.round() <= stream.last_round {
                 broken = true;
@@ -174,6 +175,7 @@ impl World {
             stream.last_round = block.round();
             if !stream.held.is_empty() || block.round() > limit {
                 far = true;
+                first_far = first_far.or(Some(block.round()).filter(|_| stream.held.is_empty()));
                 stream.held.push_back(block);
             } else {
                 ready.push(block);
@@ -185,6 +187,9 @@ impl World {
         if !ready.is_empty() {
             let (from, source) = (index(from), BlockSource::Streamed);
             self.feed(to, Input::Blocks { from, source, blocks: ready });
+        }
+        if let Some(round) = first_far {
+            self.feed(to, Input::SeenAhead { author: index(from), round });
         }
         if broken {
             if self.nodes[from].is_honest() {
@@ -280,10 +285,22 @@ impl World {
         }
     }
 
+    /// Rounds at or below this are served no more, block by block: an honest node forgets what is collected by a certified
+    /// commit. What only an uncertified one collects must be kept: those who still need it may be those whose votes are
+    /// missing, and nobody would go on.
+    fn kept_above(&self, place: usize) -> Round {
+        let node = &self.nodes[place];
+        let gc_depth = self.genesis.parameters().gc_depth;
+        if node.is_honest() { node.disk.store.certified_gc_round(gc_depth) } else { Round::GENESIS }
+    }
+
     /// What an honest node answers.
     fn serve(&mut self, asked: usize, fetch: &Fetch) -> Vec<VerifiedBlock> {
-        let store = &self.nodes[asked].disk.store.blocks;
-        let read = |reference: &BlockRef| Ok::<_, Infallible>(store.get(reference).cloned());
+        let (store, kept_above) = (&self.nodes[asked].disk.store.blocks, self.kept_above(asked));
+        let read = |reference: &BlockRef| {
+            let block = store.get(reference).filter(|_| reference.round > kept_above);
+            Ok::<_, Infallible>(block.cloned())
+        };
         let limits = AnswerLimits::new(MAX_ANSWER_BYTES.min(self.genesis.parameters().max_commit_bytes));
         let Ok(answer) = fetch_answer::compose(&fetch.blocks, &fetch.held, limits, read);
         if answer.appended > 0 {

@@ -74,6 +74,7 @@ fn proposal(wait: &ProposalExplanation) -> String {
         ProposalReason::Behind => {
             format!("waits until this node has caught up: far ahead are {}", list(&wait.ahead))
         }
+        ProposalReason::CatchingUp => "waits until certified commits are fetched".to_owned(),
         ProposalReason::Quorum => {
             format!("waits for blocks of round {}: {support}", wait.round.saturating_sub(1))
         }

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use consensus_core::{AuthorityIndex, BlockRef, BlockSource, FetchEnd, Round, VerifiedBlock};
+use consensus_core::{
+    AuthorityIndex, BlockRef, BlockSource, CommitIndex, FetchEnd, RangeBytes, RangeSource, Round,
+    VerifiedBlock, collect_range, testkit::network::TestStore,
+};
 use consensus_svc::identity::SecretKey;
 use consensus_svc::peer::{
     AcceptedRounds, BlockStore, PeerConfig, PeerEvent, PeerHandle, PeerLimits, PeerNetwork, PeerView,
@@ -46,6 +49,8 @@ pub(crate) fn quick_limits() -> PeerLimits {
 pub(crate) struct MemoryStore {
     blocks: Mutex<BTreeMap<BlockRef, VerifiedBlock>>,
     own: AuthorityIndex,
+    /// Commits to serve.
+    pub(crate) commits: Mutex<TestStore>,
     /// Every read of a single block waits until this can be locked.
     pub(crate) gate: Mutex<()>,
 }
@@ -80,6 +85,19 @@ impl BlockStore for MemoryStore {
             first || size_bytes <= max_bytes
         });
         Ok(within.cloned().collect())
+    }
+
+    fn certified_range(
+        &self,
+        first: CommitIndex,
+        last: CommitIndex,
+        _released: Round,
+        limit_bytes: u64,
+    ) -> Result<(Option<RangeBytes>, CommitIndex), StoreReadError> {
+        let commits = self.commits.lock().unwrap();
+        let Ok(highest) = commits.last_certified();
+        let Ok(range) = collect_range(&*commits, first, limit_bytes);
+        Ok((range.filter(|_| first <= last), highest))
     }
 
     fn latest_block_by(
@@ -164,7 +182,10 @@ impl Node {
     pub(crate) async fn event(&mut self) -> PeerEvent {
         loop {
             let event = self.any_event().await;
-            if !matches!(event, PeerEvent::OwnLastBlock { .. } | PeerEvent::FetchEnded { .. }) {
+            if !matches!(
+                event,
+                PeerEvent::OwnLastBlock { .. } | PeerEvent::FetchEnded { .. } | PeerEvent::SeenAhead { .. }
+            ) {
                 return event;
             }
         }

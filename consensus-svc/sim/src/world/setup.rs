@@ -158,7 +158,7 @@ fn draw_parameters(nodes: usize, rng: &mut Rng) -> ProtocolParameters {
 
 fn draw_params(nodes: usize, rng: &mut Rng) -> Params {
     Params {
-        max_waiting_blocks: nodes * usize::try_from(rng.between(60, 300)).unwrap_or(300),
+        max_waiting_blocks: nodes * [20, 60, 300][rng.place(3)],
         min_round_interval: Duration::from_millis(rng.between(10, 80)),
         idle_delay: Duration::from_millis(rng.between(0, 1_000)),
         ..Params::default()

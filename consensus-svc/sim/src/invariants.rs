@@ -11,6 +11,7 @@ mod evidence;
 mod fates;
 mod gc_bound;
 mod hash_chain;
+mod order;
 mod own_slot_once;
 mod progress;
 mod schedule;
@@ -148,6 +149,7 @@ impl Watch {
             Box::new(durable_before_sent::DurableBeforeSent),
             Box::new(gc_bound::GcBound::new(nodes, genesis.parameters().gc_depth)),
             Box::new(timestamps::Timestamps::new(genesis.clone(), max_skew_ms)),
+            Box::new(order::Order::new(genesis.parameters().gc_depth)),
             Box::new(bounded_memory::BoundedMemory::new(genesis, params)),
             Box::new(evidence::Evidence::new(genesis)),
             Box::new(certification::Certification::new(genesis.clone())),

@@ -254,6 +254,53 @@ fn a_collected_block_in_a_commit_and_a_wrong_gc_round_break_the_gc_bound() {
     assert_eq!(hand.see(&Record::Probed { node: 0, status: &status }), broken);
 }
 
+/// Parents by three authorities and a leader over them, all sent: what `timestamps` wants of a leader.
+fn two_leaders(hand: &mut Hand) -> (Vec<VerifiedBlock>, VerifiedBlock) {
+    let parents: Vec<_> = (0..3).map(|author| hand.block(1, author, 0, &[], b"")).collect();
+    let leader = hand.block(2, 2, 0, &parents.iter().collect::<Vec<_>>(), b"");
+    for block in parents.iter().chain([&leader]) {
+        assert_eq!(hand.sent(block), None);
+    }
+    (parents, leader)
+}
+
+#[test]
+fn f03_a_commit_without_all_of_its_leaders_history_breaks_the_order() {
+    let mut hand = hand();
+    let (parents, leader) = two_leaders(&mut hand);
+    let lacking = hand.commit(None, 0, &[&parents[0], &parents[1], &leader]);
+    assert_eq!(hand.delivered(0, &lacking), Some("order"));
+}
+
+#[test]
+fn f08_histories_that_are_unsorted_or_sorted_together_break_the_order() {
+    let mut hand = hand();
+    let (parents, leader) = two_leaders(&mut hand);
+    let unsorted = hand.commit(None, 0, &[&parents[1], &parents[0], &parents[2], &leader]);
+    assert_eq!(hand.delivered(0, &unsorted), Some("order"));
+
+    // Two leaders of one group: the first has no late history, the second brings a block below the first.
+    let by_leaders = |order: fn(&[VerifiedBlock]) -> Vec<VerifiedBlock>| {
+        let mut hand = self::hand();
+        let (parents, leader) = two_leaders(&mut hand);
+        let late = hand.block(1, 3, 0, &[], b"");
+        let next = hand.block(3, 0, 0, &[&parents[0], &leader, &late], b"");
+        assert_eq!((hand.sent(&late), hand.sent(&next)), (None, None));
+        let groups = [&parents[..], &[leader.clone(), late, next]].concat();
+        let mut commit = hand.commit(None, 0, &order(&groups).iter().collect::<Vec<_>>());
+        commit.commit.leaders.insert(0, leader.reference());
+        commit.digest = commit.commit.digest();
+        hand.delivered(0, &commit)
+    };
+    assert_eq!(by_leaders(<[_]>::to_vec), None, "leader by leader");
+    let together = by_leaders(|groups| {
+        let mut union = groups.to_vec();
+        union.sort_by_key(VerifiedBlock::reference);
+        union
+    });
+    assert_eq!(together, Some("order"));
+}
+
 #[test]
 fn f02_a_time_that_only_a_liar_said_or_that_falls_breaks_timestamps() {
     let mut hand = hand();
@@ -270,13 +317,15 @@ fn f02_a_time_that_only_a_liar_said_or_that_falls_breaks_timestamps() {
     let by_liar = hand.commit(None, 900_000, &[&leader]);
     assert_eq!(hand.delivered(0, &by_liar), broken);
     let mut hand_again = self::hand();
-    for block in parents.iter().take(3) {
+    let parents: Vec<_> = parents.iter().take(3).collect();
+    let leader = hand_again.block(2, 2, 400, &parents, b"");
+    let next = hand_again.block(2, 1, 400, &parents, b"");
+    for block in parents.iter().copied().chain([&leader, &next]) {
         assert_eq!(hand_again.sent(block), None);
     }
-    assert_eq!(hand_again.sent(&leader), None);
-    let first = hand_again.commit(None, 200, &[&leader]);
+    let first = hand_again.commit(None, 200, &[parents[0], parents[1], parents[2], &leader]);
     assert_eq!(hand_again.delivered(0, &first), None);
-    let falling = hand_again.commit(Some(&first), 150, &[&parents[0]]);
+    let falling = hand_again.commit(Some(&first), 150, &[&next]);
     assert_eq!(hand_again.delivered(0, &falling), broken);
 }
 

@@ -1,0 +1,240 @@
+//! Breaks the rules of the core one at a time and lets the simulator find out.
+//!
+//! A trial is trusted as far as it catches what is wrong. Each mutant of `mutants/mutants.toml` is applied to a copy of the
+//! sources, built, and run over the same seeds until the first violation; a mutant that survives them all is a hole in the
+//! trial, and fails the command. The unbroken core runs first over the same seeds, and must pass.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod list;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{ChildStdout, Command, ExitCode, Stdio},
+    sync::mpsc::{RecvTimeoutError, sync_channel},
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+
+use crate::list::Mutant;
+
+/// Breaks the rules of the core one at a time and shows which seed catches each.
+///
+/// Builds a copy of the core and the simulator under target/mutants once for each mutant: about half a minute each on two
+/// cores. Exit: 0 if every mutant was caught and the unbroken core was not, 1 if not, 2 if the list does not fit the
+/// sources.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Seeds that every mutant runs over, A..B.
+    #[arg(long, default_value = "0..420")]
+    seeds: String,
+    /// Committee sizes of these seeds, M..N.
+    #[arg(long, default_value = "4..7")]
+    authorities: String,
+    /// Only mutants whose name holds this text.
+    #[arg(long)]
+    only: Option<String>,
+    /// Seconds that the seeds may take; a mutant that does not end by then is caught.
+    #[arg(long, default_value_t = 900)]
+    limit_s: u64,
+    /// Only check that every mutant still fits the sources.
+    #[arg(long)]
+    check: bool,
+}
+
+/// How a run over the seeds ended.
+enum Outcome {
+    Caught(String),
+    Survived,
+    DoesNotBuild(String),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mutants = match list::read(&top) {
+        Ok(mutants) => mutants,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(2);
+        }
+    };
+    if args.check {
+        println!("mutants={} all fit the sources", mutants.len());
+        return ExitCode::SUCCESS;
+    }
+    match trial(&args, &top, &mutants) {
+        Ok(survivors) if survivors == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How many mutants survived, or did not build.
+fn trial(args: &Args, top: &Path, mutants: &[Mutant]) -> Result<usize, String> {
+    let workbench = Workbench::new(top).map_err(|error| format!("cannot copy the sources: {error}"))?;
+    let chosen: Vec<_> = mutants
+        .iter()
+        .filter(|mutant| args.only.as_ref().is_none_or(|text| mutant.name.contains(text.as_str())))
+        .collect();
+    if chosen.is_empty() {
+        return Err("no mutant has such a name".to_owned());
+    }
+    match workbench.run(args)? {
+        Outcome::Survived => println!("{:<36} passes, as it must", "(unbroken)"),
+        Outcome::Caught(line) => return Err(format!("the unbroken core fails: {line}")),
+        Outcome::DoesNotBuild(error) => return Err(format!("the unbroken core does not build: {error}")),
+    }
+    let (mut caught, mut survived) = (0, 0);
+    for mutant in chosen {
+        let started = Instant::now();
+        let broken = mutant.apply(top)?;
+        let outcome = workbench.with(&mutant.file, &broken, || workbench.run(args))?;
+        let seconds = started.elapsed().as_secs();
+        let verdict = match outcome {
+            Outcome::Caught(line) => {
+                caught += 1;
+                format!("caught ({seconds} s): {line}")
+            }
+            Outcome::Survived => {
+                survived += 1;
+                format!("SURVIVED ({seconds} s): {}", mutant.rule)
+            }
+            Outcome::DoesNotBuild(error) => {
+                survived += 1;
+                format!("DOES NOT BUILD: {error}")
+            }
+        };
+        println!("{:<36} {verdict}", mutant.name);
+    }
+    println!("mutants={} caught={caught} survived={survived} seeds={}", caught + survived, args.seeds);
+    Ok(survived)
+}
+
+/// A copy of the core and the simulator that may be broken.
+struct Workbench {
+    top: PathBuf,
+    copy: PathBuf,
+    target: PathBuf,
+}
+
+impl Workbench {
+    fn new(top: &Path) -> std::io::Result<Self> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top.join("target"), PathBuf::from);
+        let bench = target.join("mutants");
+        let workbench = Self { top: top.to_owned(), copy: bench.join("copy"), target: bench.join("target") };
+        if workbench.copy.exists() {
+            fs::remove_dir_all(&workbench.copy)?;
+        }
+        for folder in ["consensus-svc/core", "consensus-svc/sim"] {
+            fs::create_dir_all(workbench.copy.join(folder))?;
+            fs::copy(top.join(folder).join("Cargo.toml"), workbench.copy.join(folder).join("Cargo.toml"))?;
+            copy_tree(&top.join(folder).join("src"), &workbench.copy.join(folder).join("src"))?;
+        }
+        fs::copy(top.join("Cargo.lock"), workbench.copy.join("Cargo.lock"))?;
+        let manifest = fs::read_to_string(top.join("Cargo.toml"))?;
+        fs::write(workbench.copy.join("Cargo.toml"), two_members(&manifest))?;
+        Ok(workbench)
+    }
+
+    /// Does something while a file of the copy has another text.
+    fn with<T>(&self, file: &str, text: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+        let path = self.copy.join(file);
+        let told = |error: std::io::Error| format!("{}: {error}", path.display());
+        fs::write(&path, text).map_err(told)?;
+        let done = work();
+        // A fresh copy is newer than the mutant's build, so that the next build sees it.
+        let original = fs::read(self.top.join(file)).map_err(told)?;
+        fs::write(&path, original).map_err(told)?;
+        done
+    }
+
+    /// Builds the copy and runs the seeds until the first violation.
+    fn run(&self, args: &Args) -> Result<Outcome, String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = Command::new(cargo)
+            .args(["build", "--release", "--quiet", "-p", "consensus-sim", "--bin", "consensus-sim"])
+            .current_dir(&self.copy)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .output()
+            .map_err(|error| format!("cannot run cargo: {error}"))?;
+        if !build.status.success() {
+            let text = String::from_utf8_lossy(&build.stderr).into_owned();
+            let first = text.lines().find(|line| line.starts_with("error")).unwrap_or("see cargo build");
+            return Ok(Outcome::DoesNotBuild(first.to_owned()));
+        }
+        let mut simulator = Command::new(self.target.join("release/consensus-sim"))
+            .args(["--seeds", &args.seeds, "--authorities", &args.authorities])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("cannot run the simulator: {error}"))?;
+        let output = simulator.stdout.take().ok_or("the simulator has no output")?;
+        let outcome = first_violation(output, Duration::from_secs(args.limit_s));
+        // The first violation is enough; where there was none it has ended by itself.
+        let _ = simulator.kill();
+        let _ = simulator.wait();
+        Ok(outcome)
+    }
+}
+
+/// Reads the simulator's lines up to the first failing seed, its end, or the time limit.
+fn first_violation(output: ChildStdout, limit: Duration) -> Outcome {
+    let (sender, lines) = sync_channel(16);
+    // Ends with the simulator, whose output it reads.
+    std::thread::spawn(move || {
+        let read = BufReader::new(output).lines().map_while(Result::ok);
+        let _ = read.map(|line| sender.send(line)).find(Result::is_err);
+    });
+    let deadline = Instant::now() + limit;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if let Some(rest) = line.strip_prefix("FAIL seed ") {
+                    return Outcome::Caught(format!("seed {rest}"));
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return Outcome::Survived,
+            Err(RecvTimeoutError::Timeout) => {
+                return Outcome::Caught(format!("no end within {} s", limit.as_secs()));
+            }
+        }
+    }
+}
+
+/// The root manifest with only the two crates that are copied as members.
+fn two_members(manifest: &str) -> String {
+    let mut kept = Vec::new();
+    let mut in_members = false;
+    for line in manifest.lines() {
+        if line.starts_with("members = [") {
+            in_members = true;
+            kept.push("members = [\"consensus-svc/core\", \"consensus-svc/sim\"]");
+        }
+        if !in_members {
+            kept.push(line);
+        }
+        in_members &= !line.starts_with(']');
+    }
+    kept.join("\n")
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,8 +1,9 @@
-//! Breaks the rules of the core one at a time and lets the simulator find out.
+//! Breaks the rules of the code one at a time, to see that the trial finds out.
 //!
-//! A trial is trusted as far as it catches what is wrong. Each mutant of `mutants/mutants.toml` is applied to a copy of the
-//! sources, built, and run over the same seeds until the first violation; a mutant that survives them all is a hole in the
-//! trial, and fails the command. The unbroken core runs first over the same seeds, and must pass.
+//! Tests are trusted as far as they catch what is wrong. Each mutant of `mutants/mutants.toml` is applied to a copy of the
+//! sources and built. It must be caught by the simulator, over the same seeds for all, or by the test that it names: the one
+//! that closes the line whose protection it removes. A mutant that survives is a hole in the trial, and fails the command. The
+//! unbroken sources run first over the same seeds, and must pass.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -19,13 +20,12 @@ use std::{
 
 use clap::Parser;
 
-use crate::list::Mutant;
+use crate::list::{Mutant, Test};
 
-/// Breaks the rules of the core one at a time and shows which seed catches each.
+/// Breaks the rules of the code one at a time and shows what catches each: a seed of the simulator, or the test of the line.
 ///
-/// Builds a copy of the core and the simulator under target/mutants once for each mutant: about half a minute each on two
-/// cores. Exit: 0 if every mutant was caught and the unbroken core was not, 1 if not, 2 if the list does not fit the
-/// sources.
+/// Builds a copy of the sources under target/mutants once for each mutant: about half a minute each on two cores. Exit: 0 if
+/// every mutant was caught and the unbroken core passes, 1 if not, 2 if the list does not fit the sources.
 #[derive(Debug, Parser)]
 struct Args {
     /// Seeds that every mutant runs over, A..B.
@@ -34,7 +34,7 @@ struct Args {
     /// Committee sizes of these seeds, M..N.
     #[arg(long, default_value = "4..7")]
     authorities: String,
-    /// Only mutants whose name holds this text.
+    /// Only mutants whose name, or whose test's name, holds this text.
     #[arg(long)]
     only: Option<String>,
     /// Seconds that the seeds may take; a mutant that does not end by then is caught.
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match trial(&args, &top, &mutants) {
-        Ok(survivors) if survivors == 0 => ExitCode::SUCCESS,
+        Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
@@ -79,14 +79,12 @@ fn main() -> ExitCode {
 /// How many mutants survived, or did not build.
 fn trial(args: &Args, top: &Path, mutants: &[Mutant]) -> Result<usize, String> {
     let workbench = Workbench::new(top).map_err(|error| format!("cannot copy the sources: {error}"))?;
-    let chosen: Vec<_> = mutants
-        .iter()
-        .filter(|mutant| args.only.as_ref().is_none_or(|text| mutant.name.contains(text.as_str())))
-        .collect();
+    let chosen: Vec<_> =
+        mutants.iter().filter(|mutant| args.only.as_ref().is_none_or(|text| mutant.is_about(text))).collect();
     if chosen.is_empty() {
         return Err("no mutant has such a name".to_owned());
     }
-    match workbench.run(args)? {
+    match workbench.run_seeds(args)? {
         Outcome::Survived => println!("{:<36} passes, as it must", "(unbroken)"),
         Outcome::Caught(line) => return Err(format!("the unbroken core fails: {line}")),
         Outcome::DoesNotBuild(error) => return Err(format!("the unbroken core does not build: {error}")),
@@ -95,7 +93,10 @@ fn trial(args: &Args, top: &Path, mutants: &[Mutant]) -> Result<usize, String> {
     for mutant in chosen {
         let started = Instant::now();
         let broken = mutant.apply(top)?;
-        let outcome = workbench.with(&mutant.file, &broken, || workbench.run(args))?;
+        let outcome = workbench.with(&mutant.file, &broken, || match &mutant.test {
+            None => workbench.run_seeds(args),
+            Some(test) => workbench.run_test(test),
+        })?;
         let seconds = started.elapsed().as_secs();
         let verdict = match outcome {
             Outcome::Caught(line) => {
@@ -117,7 +118,7 @@ fn trial(args: &Args, top: &Path, mutants: &[Mutant]) -> Result<usize, String> {
     Ok(survived)
 }
 
-/// A copy of the core and the simulator that may be broken.
+/// A copy of the sources that may be broken.
 struct Workbench {
     top: PathBuf,
     copy: PathBuf,
@@ -132,14 +133,13 @@ impl Workbench {
         if workbench.copy.exists() {
             fs::remove_dir_all(&workbench.copy)?;
         }
-        for folder in ["consensus-svc/core", "consensus-svc/sim"] {
-            fs::create_dir_all(workbench.copy.join(folder))?;
-            fs::copy(top.join(folder).join("Cargo.toml"), workbench.copy.join(folder).join("Cargo.toml"))?;
-            copy_tree(&top.join(folder).join("src"), &workbench.copy.join(folder).join("src"))?;
+        fs::create_dir_all(&workbench.copy)?;
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            fs::copy(top.join(file), workbench.copy.join(file))?;
         }
-        fs::copy(top.join("Cargo.lock"), workbench.copy.join("Cargo.lock"))?;
-        let manifest = fs::read_to_string(top.join("Cargo.toml"))?;
-        fs::write(workbench.copy.join("Cargo.toml"), two_members(&manifest))?;
+        for folder in ["proto", "consensus-svc", "executor-proxy", "deploy"] {
+            copy_tree(&top.join(folder), &workbench.copy.join(folder))?;
+        }
         Ok(workbench)
     }
 
@@ -155,19 +155,47 @@ impl Workbench {
         done
     }
 
-    /// Builds the copy and runs the seeds until the first violation.
-    fn run(&self, args: &Args) -> Result<Outcome, String> {
+    /// Runs cargo in the copy: whether it succeeded, and all that it said.
+    fn cargo(&self, arguments: &[&str]) -> Result<(bool, String), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = Command::new(cargo)
-            .args(["build", "--release", "--quiet", "-p", "consensus-sim", "--bin", "consensus-sim"])
+        let output = Command::new(cargo)
+            .args(arguments)
             .current_dir(&self.copy)
             .env("CARGO_TARGET_DIR", &self.target)
+            .env("RUST_BACKTRACE", "0")
             .output()
             .map_err(|error| format!("cannot run cargo: {error}"))?;
-        if !build.status.success() {
-            let text = String::from_utf8_lossy(&build.stderr).into_owned();
-            let first = text.lines().find(|line| line.starts_with("error")).unwrap_or("see cargo build");
-            return Ok(Outcome::DoesNotBuild(first.to_owned()));
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok((output.status.success(), said.concat()))
+    }
+
+    /// Builds the copy's tests and runs those named; the first panic of a failing one is the red line.
+    fn run_test(&self, test: &Test) -> Result<Outcome, String> {
+        let Test { package, name } = test;
+        let (builds, said) = self.cargo(&["test", "--quiet", "--no-run", "-p", package])?;
+        if !builds {
+            return Ok(Outcome::DoesNotBuild(first_error(&said)));
+        }
+        let (passed, said) = self.cargo(&["test", "--no-fail-fast", "-p", package, name])?;
+        let ran = said.lines().filter(|line| line.starts_with("test ")).count();
+        if ran == 0 {
+            return Err(format!("package {package} has no test {name}"));
+        }
+        let lines: Vec<_> = said.lines().collect();
+        let panic = lines.iter().position(|line| line.contains("panicked at"));
+        let told = panic.map_or_else(String::new, |place| {
+            // The message stands under the place; of a comparison, the two sides too.
+            lines.iter().skip(place + 1).take(3).map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+        });
+        Ok(if passed { Outcome::Survived } else { Outcome::Caught(format!("{package} {name}: {told}")) })
+    }
+
+    /// Builds the copy's simulator and runs the seeds until the first violation.
+    fn run_seeds(&self, args: &Args) -> Result<Outcome, String> {
+        let build = ["build", "--release", "--quiet", "-p", "consensus-sim", "--bin", "consensus-sim"];
+        let (builds, said) = self.cargo(&build)?;
+        if !builds {
+            return Ok(Outcome::DoesNotBuild(first_error(&said)));
         }
         let mut simulator = Command::new(self.target.join("release/consensus-sim"))
             .args(["--seeds", &args.seeds, "--authorities", &args.authorities])
@@ -208,28 +236,19 @@ fn first_violation(output: ChildStdout, limit: Duration) -> Outcome {
     }
 }
 
-/// The root manifest with only the two crates that are copied as members.
-fn two_members(manifest: &str) -> String {
-    let mut kept = Vec::new();
-    let mut in_members = false;
-    for line in manifest.lines() {
-        if line.starts_with("members = [") {
-            in_members = true;
-            kept.push("members = [\"consensus-svc/core\", \"consensus-svc/sim\"]");
-        }
-        if !in_members {
-            kept.push(line);
-        }
-        in_members &= !line.starts_with(']');
-    }
-    kept.join("\n")
+fn first_error(said: &str) -> String {
+    said.lines().find(|line| line.starts_with("error")).unwrap_or("see cargo build").to_owned()
 }
 
+/// Copies sources; what was built beside them stays.
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
+        if entry.file_name() == "target" {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &target)?;
         } else {

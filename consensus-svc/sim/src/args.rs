@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Where the picture goes; the temporary folder without it.
     #[arg(long, requires = "explain")]
     pub(crate) svg: Option<PathBuf>,
-    /// Threads; a run uses one. All cores without it. The speed is always that of one thread.
+    /// Threads; a run uses one. All cores without it. The speed is always that of one core.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 }
@@ -74,10 +74,12 @@ Examples:
   consensus-sim --seeds 42 --authorities 7..7 --weather mixed --digest
   consensus-sim --explain 42 --weather partitions
   consensus-sim --seeds 0..4 --authorities 4..4 --weather calm --tx-rate 20000 --tx-bytes 512 --jobs 1
+  consensus-sim --seeds 0..4 --authorities 10..10 --weather calm --tx-rate 1000 --tx-bytes 512 --jobs 1
 
 Reading the output: a line FAIL and a command for each failing seed; a table of weathers (heal s: the longest wait for
 progress after the network healed) with how often each fault really happened. From 8 seeds of a weather on, a fault that
-it promises and that never happened is a failure too. The last line adds up; speed is virtual by real time of one thread.
+it promises and that never happened is a failure too. The last line adds up; speed is virtual time by processor time,
+that is of one core; --jobs 1 leaves it the memory and the caches too.
 Exit: 0 if all passed, 1 if not, 2 for bad arguments.";
 
 impl Args {

@@ -7,16 +7,17 @@ mod args;
 use std::{
     process::ExitCode,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::Duration,
 };
 
 use clap::Parser;
 use consensus_sim::{Plan, Report, Summary, explain, run};
+use nix::time::ClockId;
 
 use crate::args::Args;
 
-/// One run's report and the milliseconds that it took.
-type Done = (Report, u64);
+/// One run's report and the processor time that it took.
+type Done = (Report, Duration);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -29,10 +30,10 @@ fn main() -> ExitCode {
 fn campaign(args: &Args) -> ExitCode {
     let plans: Vec<Plan> = args.seeds.iter().map(|seed| args.plan(seed)).collect();
     let mut summary = Summary::default();
-    let mut real_ms = 0;
-    for (report, took_ms) in run_all(&plans, args.jobs(), &args.more()) {
+    let mut spent = Duration::ZERO;
+    for (report, took) in run_all(&plans, args.jobs(), &args.more()) {
         summary.add(&report);
-        real_ms += took_ms;
+        spent += took;
     }
     println!("{}", summary.table());
     for (weather, fault) in summary.missing_faults() {
@@ -41,7 +42,7 @@ fn campaign(args: &Args) -> ExitCode {
     if args.digest {
         println!("digest={}", summary.digest_hex());
     }
-    println!("{}", summary.last_line(real_ms));
+    println!("{}", summary.last_line(spent));
     if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -55,14 +56,14 @@ fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
             let Some((place, plan)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
                 return;
             };
-            let started = Instant::now();
+            let started = processor_time();
             let report = run(plan);
-            let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let took = processor_time().saturating_sub(started);
             if let Some(violation) = &report.violation {
                 let (seed, weather, repro) = (report.seed, report.weather.name(), report.repro(more));
                 println!("FAIL seed {seed} {weather}: {violation}\n  {repro}");
             }
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took_ms)));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took)));
         }
     };
     match jobs.min(plans.len()) {
@@ -75,12 +76,17 @@ fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
     done.into_iter().map(|(_, done)| done).collect()
 }
 
+/// What this thread has had of a core: a run's speed is that of one core, however many run beside it.
+fn processor_time() -> Duration {
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or(Duration::ZERO, Duration::from)
+}
+
 fn explain_seed(args: &Args, seed: u64) -> ExitCode {
     let mut plan = args.plan(seed);
     plan.record = true;
-    let started = Instant::now();
+    let started = processor_time();
     let report = run(&plan);
-    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = processor_time().saturating_sub(started);
     let path =
         args.svg.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("consensus-sim-{seed}.svg")));
     let picture = explain::svg(&report).unwrap_or_default();
@@ -97,6 +103,6 @@ fn explain_seed(args: &Args, seed: u64) -> ExitCode {
     if args.digest {
         println!("digest={}", report.digest_hex());
     }
-    println!("{}", summary.last_line(took_ms));
+    println!("{}", summary.last_line(took));
     if report.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

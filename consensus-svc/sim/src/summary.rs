@@ -1,6 +1,6 @@
 //! What came out of a campaign.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use crate::{
     fault::{Fault, FaultCounts},
@@ -112,12 +112,13 @@ impl Summary {
         table
     }
 
-    /// The last line. `real_ms` is the time that one core spent.
-    pub fn last_line(&self, real_ms: u64) -> String {
+    /// The last line. `spent` is the processor time of all runs, of one core.
+    pub fn last_line(&self, spent: Duration) -> String {
         let (seeds, passed) =
             self.rows.values().fold((0, 0), |(seeds, passed), row| (seeds + row.seeds, passed + row.passed));
         let count = |kind| self.by_kind.get(kind).copied().unwrap_or_default();
-        let speed = self.virtual_ms() * 10 / real_ms.max(1);
+        let spent_ms = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+        let speed = self.virtual_ms() * 10 / spent_ms.max(1);
         format!(
             "seeds={seeds} pass={passed} no_progress={} diverged={} invariant={} speed={}.{}x",
             count("no_progress"),

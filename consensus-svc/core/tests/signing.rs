@@ -113,10 +113,11 @@ fn signed(effects: &[Effect]) -> Vec<&VerifiedBlock> {
 #[test]
 fn s06_an_amnesiac_signs_two_rounds_above_the_highest_round_in_a_quorums_answers() {
     let bench = Bench::new(&[1, 1, 1, 1], "ABCD1:[*]; BCD2:[BCD1]; BCD3:[*]");
-    let mut life = bench.start(&[], 2);
+    let mut life = bench.start(&[], 1);
     assert_eq!(
         life.machine.status().amnesia.map(|amnesia| amnesia.cause),
-        Some(AmnesiaCause::BelowGuard { stored: Round::GENESIS, guard: round(2) })
+        Some(AmnesiaCause::BelowGuard { stored: Round::GENESIS, guard: Round::FIRST }),
+        "an older guard: that of A2 is lost"
     );
     life.take(1, &["B1"]);
     life.take(2, &["C1"]);

@@ -282,7 +282,7 @@ async fn dropped(network: &Network, authority: usize) -> anyhow::Result<u64> {
     value(&text, "metanode_executor_commits_duplicates_total")
 }
 
-async fn executed(load: &Load, count: u64) -> anyhow::Result<()> {
+pub(crate) async fn executed(load: &Load, count: u64) -> anyhow::Result<()> {
     let mut snapshots = load.snapshots();
     until(&format!("{count} transactions executed"), async || {
         let executed = snapshots.borrow_and_update().total(|lane| lane.executed);
@@ -291,15 +291,15 @@ async fn executed(load: &Load, count: u64) -> anyhow::Result<()> {
     .await
 }
 
-async fn status(network: &Network, authority: usize) -> Option<GetStatusResponse> {
+pub(crate) async fn status(network: &Network, authority: usize) -> Option<GetStatusResponse> {
     network.status(authority).await?.ok()
 }
 
-fn process(network: &Network, authority: usize, role: Role) -> anyhow::Result<&Process> {
+pub(crate) fn process(network: &Network, authority: usize, role: Role) -> anyhow::Result<&Process> {
     network.process(ServiceId { authority, role }).context("the network has this process")
 }
 
-fn data_dir(network: &Network, authority: usize) -> Option<PathBuf> {
+pub(crate) fn data_dir(network: &Network, authority: usize) -> Option<PathBuf> {
     let entry = network.prepared().network.authorities.get(authority)?;
     Some(entry.executor.data_dir.clone())
 }

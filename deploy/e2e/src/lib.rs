@@ -1,12 +1,15 @@
 //! Tests over real processes, and of the floors of the workspace.
 //!
 //! [`kill_under_load`] is the story that the `kill_*` tests tell with different victims; each is a test file of its own, so
-//! that cargo runs one network at a time. [`idle_network`] watches a network that nobody uses.
+//! that cargo runs one network at a time. [`wipe_under_load`] takes an authority's store away. [`idle_network`] watches a network
+//! that nobody uses.
 
 mod idle;
 mod kill;
 mod scrape;
 mod wait;
+mod wipe;
 
 pub use idle::{IDLE_DELAY, IdleStory, idle_network};
 pub use kill::{Evidence, Story, Victims, kill_under_load};
+pub use wipe::{Return, WipeStory, wipe_under_load};

@@ -20,9 +20,9 @@ pub(crate) enum Start {
 /// What a node does not remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forgotten {
-    /// Highest own round that it had sent.
-    pub(crate) sent: Round,
-    /// Whether its guard is below that, so that only others can tell.
+    /// Highest own round that it had signed, sent or not.
+    pub(crate) signed: Round,
+    /// Whether its guard is below what it had sent, so that only others can tell.
     pub(crate) guard_lost: bool,
 }
 

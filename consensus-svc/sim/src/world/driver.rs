@@ -308,7 +308,7 @@ impl World {
         if self.announced.insert(admitted.reference()) {
             let node = &mut self.nodes[place];
             node.sent = node.sent.max(admitted.round());
-            node.forgotten = node.forgotten.filter(|forgotten| forgotten.sent >= node.sent);
+            node.forgotten = node.forgotten.filter(|forgotten| forgotten.signed >= node.sent);
             let disk = &node.disk;
             let (stored, guard) = (disk.store.blocks.contains_key(&admitted.reference()), disk.guard);
             if let Some(chronicle) = &mut self.chronicle {

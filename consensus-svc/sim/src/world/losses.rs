@@ -4,7 +4,7 @@
 //! restarts from its newest store, and that is counted as [`Fault::LossOutsideBound`]. The bounds:
 //!
 //! - amnesiac and Byzantine stake together is at most f. A node counts as amnesiac until it has sent a block above all that it
-//!   sent before;
+//!   signed before;
 //! - where the guard is lost too, only others can tell of the loss. So every quorum that may answer the question of the start
 //!   must hold an honest node whose durable store has an own block above what is left. What remains open by design is
 //!   the rest: blocks that were sent, and lost together with the guard, and stored by nobody in a quorum. No other
@@ -54,11 +54,13 @@ impl World {
             (_, false) => (Round::GENESIS, None),
         };
         let guard = if loss.takes_guard() { guard } else { node.disk.guard };
-        let sent = node.sent;
-        if sent <= left && node.forgotten.is_none() {
+        // A block that was not sent yet may be under the guard already: then it is missed as well.
+        let signed = node.sent.max(own_round(&node.disk.store, node.own));
+        let guard = guard.map_or(Round::GENESIS, |(_, round)| round);
+        if signed.max(guard) <= left && node.forgotten.is_none() {
             return Some(None);
         }
-        let guard_lost = guard.map_or(Round::GENESIS, |(_, round)| round) < sent;
+        let guard_lost = guard < node.sent;
         let committee = self.genesis.committee();
         let own_stake = committee.stake(node.own);
         let is_out = |(other, node): (usize, &crate::node::Node)| {
@@ -92,7 +94,7 @@ impl World {
                 return None;
             }
         }
-        Some((!alone).then_some(Forgotten { sent, guard_lost }))
+        Some((!alone).then_some(Forgotten { signed: signed.max(guard), guard_lost }))
     }
 
     /// Starts a node from what a loss has left it.

@@ -6,7 +6,7 @@ mod explain;
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Genesis};
+use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Fork, Genesis};
 use metanode_proto::consensus::v1::{
     ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
@@ -90,6 +90,8 @@ impl NodeView {
                 .last_commit
                 .map(|at| explain::millis(now.saturating_duration_since(at))),
             start_waits_for: core.amnesia.as_ref().map(waits_for).unwrap_or_default(),
+            certified_index: core.certified_index.get(),
+            catching_up: core.catching_up,
             ..GetStatusResponse::default()
         };
         status.set_role(role(&core));
@@ -160,7 +162,13 @@ fn stop_reason(core: &CoreStatus, executor: &ExecutorView) -> String {
              was signed. The signing guard was raised: end the other process, or restore the newest store, then restart"
         )
     });
-    own_block.or_else(|| executor.stop_reason().map(ToString::to_string)).unwrap_or_default()
+    let fork = core.fork.map(|Fork { index, own, certified }| {
+        format!(
+            "fork at commit {index}: this node has {own}, a quorum voted for {certified}. Keep the store as it is, stop the executor's \
+             intake, and compare the commits around {index} (CommitService.GetCommit) with those of another authority"
+        )
+    });
+    fork.or(own_block).or_else(|| executor.stop_reason().map(ToString::to_string)).unwrap_or_default()
 }
 
 /// Questions to the machine, and pages of proofs, at a time.
@@ -224,4 +232,26 @@ fn counted<T>(answer: T, permit: UntilSent) -> Response<T> {
     let mut response = Response::new(answer);
     response.extensions_mut().insert(permit);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::{CommitDigest, CommitIndex};
+
+    #[test]
+    fn d07_a_fork_is_named_before_every_other_reason() {
+        let executor = ExecutorView::new(CommitIndex::NONE, CommitDigest::ZERO);
+        let fork = Fork {
+            index: CommitIndex::new(9),
+            own: CommitDigest::new([1; 32]),
+            certified: CommitDigest::new([2; 32]),
+        };
+        let core = CoreStatus { fork: Some(fork), halted: true, ..CoreStatus::default() };
+        let reason = stop_reason(&core, &executor);
+        assert!(reason.starts_with(&format!("fork at commit 9: this node has {}", fork.own)), "{reason}");
+        assert!(reason.contains(&fork.certified.to_string()), "{reason}");
+        assert_eq!(role(&core), NodeRole::Stopped);
+        assert_eq!(stop_reason(&CoreStatus::default(), &executor), "");
+    }
 }

@@ -112,6 +112,11 @@ impl Certification {
         self.fork.is_some()
     }
 
+    /// The fork that was found.
+    pub(crate) const fn fork(&self) -> Option<Fork> {
+        self.fork
+    }
+
     /// The fork, the first time.
     pub(crate) fn take_fork(&mut self) -> Option<Fork> {
         self.fork.filter(|_| !std::mem::replace(&mut self.told, true))

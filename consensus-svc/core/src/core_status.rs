@@ -1,6 +1,7 @@
 //! What the machine shows of itself.
 
 use crate::{
+    certifier::Fork,
     fetch::FetchStatus,
     types::{AuthorityIndex, BlockRef, CommitIndex, Round},
 };
@@ -68,8 +69,8 @@ pub struct CoreStatus {
     /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used
     /// elsewhere.
     pub unknown_own_block: Option<BlockRef>,
-    /// Whether a quorum holds another chain of commits than this node.
-    pub forked: bool,
+    /// Where a quorum holds another commit than this node: it has stopped for good, and nothing more is committed.
+    pub fork: Option<Fork>,
 }
 
 /// How an authority that forgot what it signed comes back.

@@ -78,6 +78,10 @@ pub struct Status {
     pub last_commit_ms_ago: Option<u64>,
     /// What an amnesiac waits for; empty for others.
     pub start_waits_for: String,
+    /// Newest commit that a quorum has voted for.
+    pub certified_index: u64,
+    /// Whether certified commits are fetched.
+    pub catching_up: bool,
 }
 
 impl From<GetStatusResponse> for Status {
@@ -109,6 +113,8 @@ impl From<GetStatusResponse> for Status {
             stalled_ms: answer.stall.map_or(0, |stall| stall.since_ms),
             last_commit_ms_ago: answer.last_commit_ms_ago,
             start_waits_for: answer.start_waits_for,
+            certified_index: answer.certified_index,
+            catching_up: answer.catching_up,
         }
     }
 }
@@ -169,6 +175,8 @@ fn table(status: &Status) -> String {
         0 => String::new(),
         waited_ms => format!("no commit for {} s, see `explain`", waited_ms / 1_000),
     };
+    let catching_up = if status.catching_up { "  catching up" } else { "" };
+    let certified = format!("{}{catching_up}", status.certified_index);
     let rows = [
         ("authority", format!("{}  ({})", status.authority, status.role)),
         ("chain", status.chain_id.clone()),
@@ -176,6 +184,7 @@ fn table(status: &Status) -> String {
         ("proposed", format!("round {}", status.proposed_round)),
         ("committed", format!("round {}", status.last_committed_round)),
         ("commit", commit),
+        ("certified", certified),
         ("earliest", status.earliest_index.to_string()),
         ("executed", executed),
         ("executor", stream),

@@ -42,7 +42,7 @@ impl Consensus {
             may_propose: self.signing.is_allowed(),
             amnesia: self.signing.amnesia(),
             unknown_own_block: self.signing.unknown_own_block(),
-            forked: self.certification.is_forked(),
+            fork: self.certification.fork(),
         }
     }
 

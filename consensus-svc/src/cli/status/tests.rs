@@ -66,6 +66,8 @@ fn the_table_shows_what_a_person_looks_for() {
     );
     let amnesiac = Status { start_waits_for: "answers of authorities 2, 3".to_owned(), ..sample() };
     assert!(table(&amnesiac).contains("waits for     answers of authorities 2, 3\n"), "{}", table(&amnesiac));
+    let away = Status { certified_index: 8, catching_up: true, ..sample() };
+    assert!(table(&away).contains("certified     8  catching up\n"), "{}", table(&away));
     let stopped = Status { stop_reason: "fork at 9".to_owned(), ..sample() };
     assert!(table(&stopped).contains("fork at 9"));
 }

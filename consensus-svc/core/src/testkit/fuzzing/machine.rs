@@ -324,7 +324,7 @@ mod tests {
         let (_, seeds) = SEEDS.into_iter().find(|(name, _)| *name == "machine").expect("seeds");
         for (place, seed) in seeds().iter().enumerate() {
             let status = play(seed);
-            let far = status.gc_round > Round::GENESIS || status.waiting_blocks > 0 || status.forked;
+            let far = status.gc_round > Round::GENESIS || status.waiting_blocks > 0 || status.fork.is_some();
             assert!(far, "seed {place}: {status:?}");
         }
     }

@@ -5,7 +5,7 @@
 //! digest an index: a certified commit is never contradicted while faulty stake is below a third.
 //!
 //! Bounded whatever authors invent: of each author one vote an index (the first wins), and only indexes within
-//! [`WINDOW`] of the last own commit and above the last certified one.
+//! a window around the last own commit and above the last certified one.
 
 use std::{collections::BTreeMap, sync::Arc};
 

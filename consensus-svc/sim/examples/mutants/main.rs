@@ -187,7 +187,9 @@ impl Workbench {
             // The message stands under the place; of a comparison, the two sides too.
             lines.iter().skip(place + 1).take(3).map(|line| line.trim()).collect::<Vec<_>>().join(" ")
         });
-        Ok(if passed { Outcome::Survived } else { Outcome::Caught(format!("{package} {name}: {told}")) })
+        let failed = lines.iter().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+        let red = failed.unwrap_or(name.as_str());
+        Ok(if passed { Outcome::Survived } else { Outcome::Caught(format!("{package} {red}: {told}")) })
     }
 
     /// Builds the copy's simulator and runs the seeds until the first violation.

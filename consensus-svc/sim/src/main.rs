@@ -12,6 +12,7 @@ use std::{
 
 use clap::Parser;
 use consensus_sim::{Plan, Report, Summary, explain, run};
+use indicatif::{ProgressBar, ProgressStyle};
 use nix::time::ClockId;
 
 use crate::args::Args;
@@ -51,6 +52,8 @@ fn campaign(args: &Args) -> ExitCode {
 fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
     let next = Mutex::new(plans.iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(plans.len()));
+    // Draws nothing where nobody looks.
+    let progress = ProgressBar::new(plans.len() as u64).with_style(seed_count());
     let work = || {
         loop {
             let Some((place, plan)) = next.lock().unwrap_or_else(PoisonError::into_inner).next() else {
@@ -61,8 +64,9 @@ fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
             let took = processor_time().saturating_sub(started);
             if let Some(violation) = &report.violation {
                 let (seed, weather, repro) = (report.seed, report.weather.name(), report.repro(more));
-                println!("FAIL seed {seed} {weather}: {violation}\n  {repro}");
+                progress.suspend(|| println!("FAIL seed {seed} {weather}: {violation}\n  {repro}"));
             }
+            progress.inc(1);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (report, took)));
         }
     };
@@ -71,9 +75,15 @@ fn run_all(plans: &[Plan], jobs: usize, more: &str) -> Vec<Done> {
         1 => work(),
         threads => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work)))),
     }
+    progress.finish_and_clear();
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, done)| done).collect()
+}
+
+fn seed_count() -> ProgressStyle {
+    let shown = ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {eta} left");
+    shown.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// What this thread has had of a core: a run's speed is that of one core, however many run beside it.

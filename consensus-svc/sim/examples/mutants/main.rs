@@ -11,7 +11,8 @@ mod list;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{ChildStdout, Command, ExitCode, Stdio},
     sync::mpsc::{RecvTimeoutError, sync_channel},
@@ -44,6 +45,9 @@ struct Args {
     #[arg(long)]
     check: bool,
 }
+
+/// Longest that the tests of a mutant may take, once built.
+const TEST_LIMIT: Duration = Duration::from_secs(120);
 
 /// How a run over the seeds ended.
 enum Outcome {
@@ -176,7 +180,12 @@ impl Workbench {
         if !builds {
             return Ok(Outcome::DoesNotBuild(first_error(&said)));
         }
-        let (passed, said) = self.cargo(&["test", "--no-fail-fast", "-p", package, name])?;
+        let Some((passed, said)) = self.test_output(package, name)? else {
+            return Ok(Outcome::Caught(format!(
+                "{package} {name}: no end within {} s",
+                TEST_LIMIT.as_secs()
+            )));
+        };
         let ran = said.lines().filter(|line| line.starts_with("test ")).count();
         if ran == 0 {
             return Err(format!("package {package} has no test {name}"));
@@ -190,6 +199,37 @@ impl Workbench {
         let failed = lines.iter().find_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
         let red = failed.unwrap_or(name.as_str());
         Ok(if passed { Outcome::Survived } else { Outcome::Caught(format!("{package} {red}: {told}")) })
+    }
+
+    /// Runs built tests to their end, or to the time limit: a mutant may well make a test wait for ever.
+    fn test_output(&self, package: &str, name: &str) -> Result<Option<(bool, String)>, String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut tests = Command::new(cargo)
+            .args(["test", "--no-fail-fast", "-p", package, name])
+            .current_dir(&self.copy)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("cannot run cargo: {error}"))?;
+        let mut output = tests.stdout.take().ok_or("the tests have no output")?;
+        let (sender, said) = sync_channel(1);
+        // Ends with the tests, whose output it reads.
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = output.read_to_end(&mut text);
+            let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
+        });
+        let said = said.recv_timeout(TEST_LIMIT).ok();
+        if said.is_none() {
+            // The tests are children of cargo.
+            let group = nix::unistd::Pid::from_raw(i32::try_from(tests.id()).unwrap_or(i32::MAX));
+            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        }
+        let status = tests.wait().map_err(|error| format!("cannot wait for cargo: {error}"))?;
+        Ok(said.map(|said| (status.success(), said)))
     }
 
     /// Builds the copy's simulator and runs the seeds until the first violation.

@@ -164,6 +164,13 @@ impl Consensus {
         proposal.into_iter().chain(others.into_iter().flatten()).min()
     }
 
+    /// Goes on signing whatever own blocks come from peers, where an honest authority stops or becomes an amnesiac: for a
+    /// simulated liar, which others hold other blocks of than its machine has made.
+    #[cfg(feature = "testkit")]
+    pub const fn ignore_own_blocks_of_peers(&mut self) {
+        self.signing.make_heedless();
+    }
+
     /// Place of this authority in the committee.
     pub const fn own_index(&self) -> AuthorityIndex {
         self.own

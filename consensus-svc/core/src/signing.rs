@@ -48,6 +48,8 @@ pub(crate) struct Signing {
     /// Whether the others are a quorum without this authority.
     may_forget: bool,
     halted: bool,
+    /// Whether own blocks that come from peers change nothing: so only where somebody lies on purpose.
+    heedless: bool,
     answers: Answers,
     amnesia: Option<Forgotten>,
     /// Whether this life has made a block.
@@ -107,6 +109,7 @@ impl Signing {
         Ok(Self {
             may_forget,
             halted: false,
+            heedless: false,
             answers: Answers::new(committee, own),
             amnesia,
             signed: false,
@@ -120,6 +123,12 @@ impl Signing {
     /// Ends signing for this life.
     pub(crate) const fn halt(&mut self) {
         self.halted = true;
+    }
+
+    /// Goes on whatever own blocks come from peers.
+    #[cfg(feature = "testkit")]
+    pub(crate) const fn make_heedless(&mut self) {
+        self.heedless = true;
     }
 
     pub(crate) const fn is_halted(&self) -> bool {
@@ -199,6 +208,9 @@ impl Signing {
         last: BlockRef,
         outbox: &mut Outbox,
     ) {
+        if self.heedless {
+            return;
+        }
         let held = dag.slot(met.slot()).iter().any(|held| held.reference() == met);
         let is_twin =
             !held && (!dag.slot(met.slot()).is_empty() || (met.slot() == last.slot() && met != last));

@@ -125,29 +125,6 @@ impl Store {
         }
     }
 
-    /// What a liar goes on from: no guard, and of its blocks only those whose ancestors it holds, for it also stores what it
-    /// made up.
-    pub(crate) fn recovered_by_liar(
-        &self,
-        own: AuthorityIndex,
-        parameters: &ProtocolParameters,
-    ) -> RecoveredLog {
-        let mut log = RecoveredLog { refilled: false, ..self.recovered(own, parameters, None) };
-        let last_leader = log.commits.last().map_or(Round::GENESIS, |(commit, _)| commit.last_leader_round());
-        let gc_round = last_leader.minus(parameters.gc_depth);
-        let mut held = BTreeSet::new();
-        log.blocks.retain(|block| {
-            let is_closed = block.ancestors().iter().all(|a| a.round <= gc_round || held.contains(a));
-            if is_closed {
-                held.insert(block.reference());
-            }
-            is_closed
-        });
-        let own_held = log.blocks.iter().rev().find(|block| block.author() == own).cloned();
-        log.own_last = own_held.or_else(|| log.own_last.filter(|block| block.round() <= gc_round));
-        log
-    }
-
     fn duplicates(&self, parameters: &ProtocolParameters) -> DuplicateWindow {
         let mut window = DuplicateWindow::new(parameters);
         let newest_first = (1..=self.commits.len() as u64).rev();

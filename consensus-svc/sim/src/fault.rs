@@ -79,7 +79,7 @@ pub enum Fault {
     FetchRefused,
     /// A question was answered by blocks that nobody asked for.
     FetchLied,
-    /// The machine saw a second block of a slot and reported it.
+    /// An honest machine saw a second block of a slot and reported it.
     EquivocationSeen,
     /// An answer carried ancestors of what was asked for.
     AncestorsAppended,

@@ -30,11 +30,6 @@ impl World {
         node.effects.extend(effects);
         self.observe(place, status);
         let node = &self.nodes[place];
-        if (node.status.halted || node.status.amnesia.is_some()) && !node.is_honest() {
-            // Its own twin came back to it. A liar does not mind: it goes on from what it has.
-            self.crash(place, 1);
-            return;
-        }
         let advanced = node.status.round > round;
         let reordered = is_stream && node.status.waiting_blocks > waiting;
         self.count_fetches(place, &fetches);
@@ -219,8 +214,8 @@ impl World {
                 self.dropped(place, &transactions);
             }
             Effect::Report(PeerFault::Equivocation { slot, .. }) => {
-                self.fault(Fault::EquivocationSeen, Some(place));
                 if self.nodes[place].is_honest() {
+                    self.fault(Fault::EquivocationSeen, Some(place));
                     self.record(&Record::MetEquivocation { node: place, slot });
                 }
             }

@@ -164,11 +164,7 @@ impl World {
     ) -> Result<(Consensus, Vec<Effect>), RecoverError> {
         let node = &mut self.nodes[place];
         let parameters = self.genesis.parameters();
-        let log = if node.is_honest() {
-            store.recovered(node.own, parameters, node.disk.guard)
-        } else {
-            store.recovered_by_liar(node.own, parameters)
-        };
+        let log = store.recovered(node.own, parameters, node.disk.guard);
         let now = node.clock(self.genesis.timestamp(), self.now_ms);
         let signer = self.signers[place].clone();
         Consensus::recover(self.genesis.clone(), self.params.clone(), signer, log, now)
@@ -176,9 +172,13 @@ impl World {
 
     /// A life begins: own blocks of the store come under the guard and may be sent, the reader gets what the store has and it
     /// has not, and streams resume both ways.
-    pub(super) fn begin(&mut self, place: usize, (machine, effects): (Consensus, Vec<Effect>)) {
+    pub(super) fn begin(&mut self, place: usize, (mut machine, effects): (Consensus, Vec<Effect>)) {
         if self.nodes[place].life > 0 {
             self.fault(Fault::Restart, Some(place));
+        }
+        if !self.nodes[place].is_honest() {
+            // Its twins come back to it, which it does not mind.
+            machine.ignore_own_blocks_of_peers();
         }
         let node = &mut self.nodes[place];
         let status = machine.status();

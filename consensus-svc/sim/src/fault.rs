@@ -41,6 +41,8 @@ pub enum Fault {
     OldStoreRefused,
     /// A guard was lost, or replaced by an older one.
     GuardLost,
+    /// A node lost, with its guard, own blocks of two rounds or more that no other node has.
+    UnheardLost,
     /// A node noticed that it had forgotten what it signed.
     AmnesiaEntered,
     /// Such a node signed again.
@@ -105,7 +107,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -125,6 +127,7 @@ impl Fault {
         Self::SlowSync,
         Self::OldStoreRefused,
         Self::GuardLost,
+        Self::UnheardLost,
         Self::AmnesiaEntered,
         Self::AmnesiaLeft,
         Self::LossOutsideBound,
@@ -179,6 +182,7 @@ impl Fault {
             Self::SlowSync => "slow-sync",
             Self::OldStoreRefused => "old-store-refused",
             Self::GuardLost => "guard-lost",
+            Self::UnheardLost => "unheard-lost",
             Self::AmnesiaEntered => "amnesia-entered",
             Self::AmnesiaLeft => "amnesia-left",
             Self::LossOutsideBound => "loss-outside-bound",

@@ -9,6 +9,10 @@ impl ScriptWriter<'_> {
     pub(super) fn losses(&mut self) {
         let mut at_ms = self.rng.between(500, 2_500);
         while at_ms < self.duration_ms {
+            if self.nodes > 3 && self.rng.chance(30_000) {
+                at_ms = self.unheard(at_ms) + self.rng.between(1_000, 5_000);
+                continue;
+            }
             let node = self.rng.place(self.nodes);
             let loss = match self.rng.below(4) {
                 0 => Loss::Store,
@@ -52,6 +56,38 @@ impl ScriptWriter<'_> {
             }
             at_ms += self.rng.between(1_000, 5_000);
         }
+    }
+
+    /// The worst case of the rule for amnesiacs: a third is away, so that the others wait for each block of one node, and what
+    /// that node says is heard by nobody when its store and guard are replaced by older ones. It comes back together with those
+    /// who were away and know least of it; the others know better, and often answer late. When it is over.
+    fn unheard(&mut self, at_ms: u64) -> u64 {
+        let order = self.rng.shuffled(self.nodes);
+        let (away, present) = order.split_at((self.nodes - 1) / 3);
+        let Some((node, knowing)) = present.split_first() else { return at_ms };
+        let node = *node;
+        let copied_ms = at_ms + self.rng.between(1, 300);
+        let cut_ms = copied_ms + self.rng.between(200, 2_000);
+        let lost_ms = cut_ms + self.rng.between(200, 2_000);
+        let back_ms = lost_ms + self.rng.between(5, 100);
+        let over_ms = back_ms + self.rng.between(1_000, 3_000);
+        for away in away {
+            let return_ms = back_ms.saturating_sub(self.rng.below(200)).max(cut_ms);
+            self.at(at_ms, Happening::Crash { node: *away, down_ms: return_ms - at_ms });
+        }
+        self.at(copied_ms, Happening::Copy { node });
+        self.at(cut_ms, Happening::Partition { group: vec![node], one_way: true });
+        let (loss, down_ms) = (Loss::AllSinceCopy, back_ms - lost_ms);
+        self.at(lost_ms, Happening::Lose { node, loss, after_sending: false, down_ms });
+        self.at(lost_ms + 1, Happening::Mend);
+        if self.rng.chance(60_000) {
+            for from in knowing {
+                let extra_ms = self.rng.between(50, 1_000);
+                self.at(lost_ms + 2, Happening::SlowLink { from: *from, to: node, extra_ms });
+            }
+        }
+        self.at(over_ms, Happening::Mend);
+        over_ms
     }
 
     pub(super) fn disks(&mut self) {

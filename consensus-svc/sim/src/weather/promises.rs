@@ -44,8 +44,8 @@ impl Weather {
                 F::AncestorGivenUp,
             ],
             Self::ByzantineClocks => &[F::LyingTimestamp],
-            Self::Amnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::GuardLost],
-            Self::ByzantineAmnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::OwnLastLied],
+            Self::Amnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::GuardLost, F::UnheardLost],
+            Self::ByzantineAmnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::UnheardLost, F::OwnLastLied],
             Self::OneDown => &[F::Crash, F::Restart, F::LeadersReplaced],
             Self::Absences => &[F::CatchUp, F::RangeApplied, F::RangeRefused, F::FalseVote],
             Self::Mixed => &[

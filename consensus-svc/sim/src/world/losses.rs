@@ -38,11 +38,21 @@ impl World {
             Some(forgotten) => {
                 if let Some(forgotten) = forgotten {
                     self.nodes[place].forgotten = Some(forgotten);
+                    if forgotten.guard_lost && self.nodes[place].sent > self.heard(place).next() {
+                        self.fault(Fault::UnheardLost, Some(place));
+                    }
                 }
                 Start::After(loss)
             }
         };
         self.crash_planned(place, how, down_ms);
+    }
+
+    /// The highest round of a node's blocks that any other one has.
+    fn heard(&self, place: usize) -> Round {
+        let own = self.nodes[place].own;
+        let heard = self.others(place).map(|other| own_round(&self.nodes[other].disk.store, own));
+        heard.max().unwrap_or_default()
     }
 
     /// What a node forgets by a loss, if anything; `None` if that would be outside the bounds.

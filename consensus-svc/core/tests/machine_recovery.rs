@@ -116,24 +116,41 @@ fn l02_the_proposer_goes_on_from_its_own_last_block_with_a_quorum_of_parents() {
     assert_no_equivocation(&network);
 }
 
+/// The moments of an idle round, one after the other: messages under way to nobody, to some, to all, and none at all, when
+/// everybody holds everything and nothing that comes in tells where the clock stands.
 #[test]
 fn l03_all_authorities_restart_at_once_and_progress_resumes_without_transactions() {
-    let mut network = network();
-    load(&mut network, 0..20, &[0, 1, 2, 3]);
-    for index in 0..4 {
-        network.crash(authority(index));
+    let params = Params::default();
+    // A commit is due with the heartbeat, and is made some idle rounds later, each of which may wait for its leader.
+    let heartbeat = testkit::genesis(4).0.parameters().heartbeat_interval;
+    let soon = heartbeat + 5 * (params.idle_delay + params.leader_timeout);
+    for moment in 0..30 {
+        let mut network = network();
+        load(&mut network, 0..20, &[0, 1, 2, 3]);
+        network.run(Duration::from_millis(40 * moment));
+        for index in 0..4 {
+            network.crash(authority(index));
+        }
+        for index in 0..4 {
+            network.restart(authority(index)).expect("its own store");
+        }
+        let round = |network: &TestNetwork, index| {
+            network.node(authority(index)).machine.as_ref().expect("running").status().last_committed_round
+        };
+        let before: Vec<_> = (0..4).map(|index| round(&network, index)).collect();
+        assert!(
+            network.run_until_within(soon, |network| (0..4)
+                .all(|index| round(network, index) > before[usize::from(index)])),
+            "killed {} ms into an idle network, nothing is committed any more",
+            40 * moment
+        );
+        load(&mut network, 20..30, &[0, 1, 2, 3]);
+        assert!(
+            network.run_until_within(soon, |network| (0..4).all(|index| committed(network, index) == 30))
+        );
+        assert_one_chain(&network);
+        assert_no_equivocation(&network);
     }
-    for index in 0..4 {
-        network.restart(authority(index)).expect("its own store");
-    }
-    let commits = network.node(authority(0)).delivered.len();
-    assert!(network.run_until_within(Duration::from_secs(20), |network| {
-        (0..4).all(|index| network.node(authority(index)).delivered.len() > commits)
-    }));
-    load(&mut network, 20..30, &[0, 1, 2, 3]);
-    network.run(Duration::from_secs(2));
-    assert_one_chain(&network);
-    assert_no_equivocation(&network);
 }
 
 #[test]
@@ -155,8 +172,11 @@ fn l04_a_node_that_was_away_for_longer_than_the_gc_depth_catches_up_and_proposes
     assert_no_equivocation(&network);
 }
 
+/// With one of four down, a quorum is up: what is submitted to it is committed while the other is away, and not only
+/// after its return.
 #[test]
 fn l07_each_authority_crashes_in_turn_under_load_and_nothing_stalls() {
+    let soon = 10 * Params::default().leader_timeout;
     let mut network = network();
     let mut number = 0;
     for turn in 0..8u16 {
@@ -165,11 +185,18 @@ fn l07_each_authority_crashes_in_turn_under_load_and_nothing_stalls() {
         network.crash(authority(victim));
         load(&mut network, number..number + 20, &alive);
         number += 20;
+        let all = |network: &TestNetwork, index| {
+            committed(network, index) == usize::try_from(number).expect("small")
+        };
+        assert!(
+            network.run_until_within(soon, |network| alive.iter().all(|index| all(network, *index))),
+            "turn {turn}: three of four commit nothing"
+        );
         network.restart(authority(victim)).expect("its own store");
         // What was submitted to the next victim must be in a durable block before it dies.
         assert!(
             network.run_until_within(Duration::from_secs(20), |network| {
-                (0..4).all(|index| committed(network, index) == usize::try_from(number).expect("small"))
+                (0..4).all(|index| all(network, index))
             }),
             "turn {turn}"
         );

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consensus_core::{BlockRef, CommittedSubDag, Round, VerifiedBlock};
+use consensus_core::{AuthorityIndex, BlockRef, CommittedSubDag, Round, VerifiedBlock};
 
 use crate::fault::Fault;
 
@@ -38,6 +38,12 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
+    /// The own blocks that an authority has sent, by rising round: when first, in milliseconds, and the round.
+    pub fn sent_by(&self, authority: AuthorityIndex) -> impl Iterator<Item = (u64, Round)> {
+        let own = self.blocks.iter().filter(move |(block, _)| block.author == authority);
+        own.map(|(block, drawn)| (drawn.at_ms, block.round))
+    }
+
     pub(crate) fn sent(&mut self, at_ms: u64, block: &VerifiedBlock) {
         let drawn = Drawn {
             at_ms,

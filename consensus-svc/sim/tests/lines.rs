@@ -2,7 +2,8 @@
 
 #![allow(missing_docs)]
 
-use consensus_sim::{Fault, Happening, Load, Loss, Plan, Report, Scripted, Weather, run};
+use consensus_core::{AuthorityIndex, Params, Round};
+use consensus_sim::{Chronicle, Fault, Happening, Load, Loss, Plan, Report, Scripted, Weather, run};
 
 fn at(at_ms: u64, what: Happening) -> Scripted {
     Scripted { at_ms, what }
@@ -108,14 +109,33 @@ fn l04_authorities_that_stopped_one_after_the_other_catch_up() {
     scripted(2, 4, Weather::Calm, crashes.collect());
 }
 
+/// The highest round of a block that any of these authorities has sent up to a moment.
+fn reached(chronicle: &Chronicle, authorities: &[u16], until_ms: u64) -> Round {
+    let sent = authorities.iter().flat_map(|authority| chronicle.sent_by(AuthorityIndex::new(*authority)));
+    sent.filter(|(at_ms, _)| *at_ms <= until_ms).map(|(_, round)| round).max().unwrap_or_default()
+}
+
 /// What it missed is collected everywhere: certified commits take it past that, and only then does it propose. The end demands
-/// every commit of it, and the invariants that its own blocks and votes are those of a node that was there.
+/// every commit of it, the invariants that its own blocks and votes are those of a node that was there, and the chronicle
+/// shows that it sent none for the rounds that it missed.
 #[test]
 fn l04_l05_an_authority_that_was_away_for_longer_than_blocks_are_kept_catches_up_before_it_proposes() {
+    const BACK_MS: u64 = 19_500;
     let reports: Vec<_> = (0..3)
         .map(|seed| {
-            let away = vec![at(500, Happening::Crash { node: 1, down_ms: 19_000 })];
-            pass(&Plan { duration_ms: 20_000, script: away, ..Plan::new(seed, 4, Weather::Calm) })
+            let away = vec![at(500, Happening::Crash { node: 1, down_ms: BACK_MS - 500 })];
+            let plan = Plan { duration_ms: 20_000, script: away, ..Plan::new(seed, 4, Weather::Calm) };
+            let report = pass(&Plan { record: true, ..plan });
+            let chronicle = report.chronicle.as_ref().expect("it was asked for");
+            let missed = reached(chronicle, &[0, 2, 3], BACK_MS);
+            let back = chronicle.sent_by(AuthorityIndex::new(1)).find(|(at_ms, _)| *at_ms >= BACK_MS);
+            let (_, first) = back.expect("it proposes again");
+            // A quarter of the largest depth: nearer than that an own block helps the others.
+            assert!(
+                missed > Round::new(60) && first >= missed.minus(15),
+                "seed {seed}: back with a block of round {first}, others are in {missed}"
+            );
+            report
         })
         .collect();
     assert!(sum(Fault::CatchUp, &reports) > 0 && sum(Fault::RangeApplied, &reports) > 0);
@@ -139,12 +159,30 @@ fn l04_nobody_forgets_what_those_need_whose_votes_are_missing() {
     }
 }
 
+/// One of four is down at almost any time, each in turn: the three others go on meanwhile, also where it leads.
 #[test]
 fn l07_f_crash_and_come_back_while_others_crash() {
-    let crashes =
-        (0..8).map(|turn| at(500 + 900 * turn as u64, Happening::Crash { node: turn % 4, down_ms: 800 }));
-    let report = scripted(3, 4, Weather::Calm, crashes.collect());
+    const TURN_MS: u64 = 2_000;
+    let turns = (1..9).map(|turn| (usize::try_from(turn % 4).expect("small"), turn * TURN_MS));
+    let down_ms = TURN_MS - 200;
+    let script = turns.clone().map(|(node, at_ms)| at(at_ms, Happening::Crash { node, down_ms }));
+    let plan = Plan {
+        duration_ms: 10 * TURN_MS,
+        script: script.collect(),
+        params: Some(Params::default()),
+        load: Some(Load { per_second: 100, size_bytes: 32 }),
+        record: true,
+        ..Plan::new(3, 4, Weather::Calm)
+    };
+    let report = pass(&plan);
     assert_eq!(report.faults.get(Fault::Restart), 8);
+    let chronicle = report.chronicle.as_ref().expect("it was asked for");
+    for (down, from_ms) in turns {
+        let up: Vec<u16> = (0..4).filter(|authority| usize::from(*authority) != down).collect();
+        let (before, after) = (reached(chronicle, &up, from_ms), reached(chronicle, &up, from_ms + down_ms));
+        // Its own turn to lead comes every four rounds.
+        assert!(after >= before.plus(8), "while {down} is down, from {before} to {after}");
+    }
 }
 
 #[test]

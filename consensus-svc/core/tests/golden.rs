@@ -7,9 +7,9 @@ use std::{fs, path::Path, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{
-    Authority, AuthorityIndex, Block, BlockDigest, BlockRef, ChainId, Commit, CommitDigest, CommitIndex,
-    CommitVote, Committee, CommitteeDigest, Epoch, EpochVote, ExecutedRoot, Genesis, ProtocolParameters,
-    Round, Signer, Stake, StateRoot, Timestamp, Transaction, VerifiedBlock,
+    Authority, AuthorityIndex, Block, BlockDigest, BlockRef, Certificate, ChainId, Commit, CommitDigest,
+    CommitIndex, CommitVote, Committee, CommitteeDigest, Epoch, EpochVote, ExecutedRoot, Genesis,
+    ProtocolParameters, Round, Signer, Stake, StateRoot, Timestamp, Transaction, VerifiedBlock,
 };
 
 /// The bytes of a hex file; white space and what follows `#` are left out.
@@ -99,6 +99,23 @@ fn empty_commit() -> Commit {
     }
 }
 
+/// Stored behind the key of its commit, and read by every later version.
+fn full_certificate() -> Certificate {
+    Certificate {
+        index: CommitIndex::new(0x0102_0304_0506_0708),
+        digest: CommitDigest::new([0xc0; 32]),
+        blocks: vec![
+            reference(9, 0, 0xb0),
+            reference(0x0102_0304_0506_0707, 2, 0xb2),
+            reference(10, 0x0201, 0xb3),
+        ],
+    }
+}
+
+fn empty_certificate() -> Certificate {
+    Certificate { index: CommitIndex::new(1), digest: CommitDigest::ZERO, blocks: Vec::new() }
+}
+
 fn committee() -> Committee {
     let mut signers = [1u8, 2].map(|fill| Signer::from_bytes([fill; 32]));
     signers.sort_by_key(|signer| signer.public_key().to_bytes());
@@ -145,6 +162,12 @@ fn the_bytes_of_commits_are_frozen() {
 }
 
 #[test]
+fn the_bytes_of_certificates_are_frozen() {
+    assert_frozen("certificate_full.hex", &full_certificate().canonical_bytes());
+    assert_frozen("certificate_empty.hex", &empty_certificate().canonical_bytes());
+}
+
+#[test]
 fn the_bytes_of_committees_are_frozen() {
     assert_frozen("committee.hex", &committee().canonical_bytes());
 }
@@ -181,6 +204,18 @@ fn frozen_commits_decode_to_the_same_value_and_bytes() {
         let bytes = golden(name);
         let decoded = Commit::decode(bytes.clone().into()).expect(name);
         assert_eq!(decoded, commit);
+        assert_eq!(decoded.canonical_bytes(), bytes);
+    }
+}
+
+#[test]
+fn frozen_certificates_decode_to_the_same_value_and_bytes() {
+    for (name, certificate) in
+        [("certificate_full.hex", full_certificate()), ("certificate_empty.hex", empty_certificate())]
+    {
+        let bytes = golden(name);
+        let decoded = Certificate::decode(bytes.clone().into()).expect(name);
+        assert_eq!(decoded, certificate);
         assert_eq!(decoded.canonical_bytes(), bytes);
     }
 }

@@ -21,6 +21,8 @@ crashes_of() {
 }
 
 failed=0
+crashed=0
+unfinished=()
 rows=()
 for target in "${targets[@]}"; do
     log="results/$target.log"
@@ -34,7 +36,16 @@ for target in "${targets[@]}"; do
     last=$(grep -E '^#[0-9]+: cov:' "$log" | tail -1 || true)
     executions=$(sed -n 's/^#\([0-9]*\): .*/\1/p' <<<"$last")
     coverage=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' <<<"$last")
-    if [ "$crashes" -gt 0 ] || [ "$status" != ok ] || [ -z "$executions" ]; then
+    if [ "$crashes" -gt 0 ]; then
+        status=crashed
+        crashed=1
+        failed=1
+    elif [ -z "$executions" ]; then
+        # It was not built, or ended before it told of any progress.
+        status='not run'
+    fi
+    if [ "$status" != ok ] && [ "$status" != crashed ]; then
+        unfinished+=("results/$target.log")
         failed=1
     fi
     rows+=("$(printf '%-18s %12s %9s %8s  %s' "$target" "${executions:--}" "${coverage:--}" "$crashes" "$status")")
@@ -43,7 +54,11 @@ done
 
 printf '\n%-18s %12s %9s %8s\n' target executions coverage crashes
 printf '%s\n' "${rows[@]}"
-if [ "$failed" -ne 0 ]; then
+if [ "$crashed" -ne 0 ]; then
     printf '\nwhat crashed is in %s/artifacts; logs are in results\n' "$PWD"
+fi
+if [ "${#unfinished[@]}" -ne 0 ]; then
+    printf '\nnot run to the end, for a reason told in %s:\n' "$PWD"
+    printf '  %s\n' "${unfinished[@]}"
 fi
 exit "$failed"

@@ -16,6 +16,7 @@ use metanode_shell::{
     grpc::UntilSent,
     status::{self, WithRetry},
 };
+use metanode_telemetry::metrics::ConsensusMetrics;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -57,6 +58,13 @@ impl CommitReader {
         Self { feed, drain, streams: Arc::new(streams), answers: Arc::new(answers) }
     }
 
+    /// Lets `metrics` show how many readers there are, and how many answers are not sent.
+    pub fn observe(&self, metrics: &ConsensusMetrics) {
+        let (streams, answers) = (Arc::clone(&self.streams), Arc::clone(&self.answers));
+        metrics.commit_streams.watch(move || taken(&streams, MAX_STREAMS));
+        metrics.commit_answers.watch(move || taken(&answers, MAX_ANSWERS));
+    }
+
     /// A turn to answer with commits.
     async fn answer(&self) -> Result<UntilSent, Status> {
         let turn = timeout(ANSWER_WAIT, Arc::clone(&self.answers).acquire_owned()).await;
@@ -80,6 +88,10 @@ impl CommitReader {
             })?;
         if page.is_empty() { Err(not_yet(first, self.feed.last_index())) } else { Ok(page) }
     }
+}
+
+fn taken(permits: &Semaphore, of: usize) -> u64 {
+    of.saturating_sub(permits.available_permits()) as u64
 }
 
 fn too_many(what: &str, limit: usize) -> Status {

@@ -56,11 +56,14 @@ pub(super) fn serve<H: Health>(
         retry_delay: RETRY_DELAY,
     };
     let lag = Lag { feed: Arc::clone(&view.feed), executor: view.executor.clone() };
-    let intake = TransactionIntake::new(submitter, tracker, settings, lag, metrics, shutdown.clone());
     let reader = CommitReader::new(Arc::clone(&view.feed), shutdown.clone());
+    reader.observe(&metrics);
     let largest = grpc::decode_limit(config.submit.max_batch_bytes);
+    let admission = grpc::Admission::new(largest);
+    metrics.incomplete_bytes.watch(admission.incomplete_bytes());
+    let intake = TransactionIntake::new(submitter, tracker, settings, lag, metrics, shutdown.clone());
     let routes = grpc::server()
-        .layer(grpc::Admission::new(largest))
+        .layer(admission)
         .add_service(health)
         .add_service(grpc::reflection(&SERVICES)?)
         .add_service(TransactionServiceServer::new(intake).max_decoding_message_size(largest))

@@ -3,7 +3,16 @@
 use std::{future::Future, pin::pin, sync::Arc, task::Poll};
 
 use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag};
-use consensus_svc::commit_log::{CommitFeed, CommitLog, FeedError, FeedOptions, Head};
+use consensus_svc::{
+    commit_log::{CommitFeed, CommitLog, FeedError, FeedOptions, Head},
+    commit_stream::CommitReader,
+};
+use metanode_proto::consensus::v1::{
+    GetCommitRangeRequest, GetCommitRequest, StreamCommitsRequest, commit_service_server::CommitService,
+};
+use metanode_telemetry::{Telemetry, metrics::ConsensusMetrics};
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
 
 use crate::history::{HISTORY, open, write};
 
@@ -136,4 +145,31 @@ async fn single_commits_and_digests_are_served_from_both_sides() {
 async fn a_hole_is_never_published() {
     let folder = tempfile::tempdir().unwrap();
     feed(&folder).await.publish(HISTORY.commit(32).clone());
+}
+
+/// What is open counts until it is dropped, as when its reader has gone, or is sent.
+#[tokio::test]
+async fn t06_readers_and_unread_answers_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let (telemetry, drain) = (Telemetry::for_test().unwrap(), CancellationToken::new());
+    let reader = CommitReader::new(feed(&folder).await, drain);
+    reader.observe(&ConsensusMetrics::new(&telemetry.meter()));
+    let measured = || {
+        let text = telemetry.render().unwrap();
+        ["streams", "answers"].map(|what| {
+            let name = format!("metanode_consensus_api_commit_{what} ");
+            text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().to_owned()
+        })
+    };
+    assert_eq!(measured(), ["0", "0"]);
+    let stream = || reader.stream_commits(Request::new(StreamCommitsRequest { after_index: 0 }));
+    let streams = [stream().await.unwrap(), stream().await.unwrap()];
+    let answer = reader.get_commit(Request::new(GetCommitRequest { index: 7 })).await.unwrap();
+    let range = GetCommitRangeRequest { first_index: 1, last_index: 9 };
+    let range = reader.get_commit_range(Request::new(range)).await.unwrap();
+    assert_eq!(measured(), ["2", "2"]);
+    drop((streams, answer));
+    assert_eq!(measured(), ["0", "1"]);
+    drop(range);
+    assert_eq!(measured(), ["0", "0"]);
 }

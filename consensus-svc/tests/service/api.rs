@@ -137,7 +137,7 @@ async fn readers_outside_the_log_are_told_its_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_commit_stream_more_than_there_may_be_is_refused_until_one_ends() {
+async fn t06_one_commit_stream_more_than_there_may_be_is_refused_until_one_ends() {
     let network = LoneNetwork::new();
     let executor = Executor::start().await;
     let process = network.start(&executor.uri()).await;
@@ -151,6 +151,11 @@ async fn one_commit_stream_more_than_there_may_be_is_refused_until_one_ends() {
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::TOO_MANY_CALLS));
     assert!(status::retry_delay(&refused).is_some());
+    let text = scrape(&process).await;
+    assert!(text.contains("\nmetanode_consensus_api_commit_streams 64\n"), "{text}");
+    for line in ["commit_answers 0", "incomplete_size_bytes 0"] {
+        assert!(text.contains(&format!("\nmetanode_consensus_api_{line}\n")), "{line} is missing in {text}");
+    }
     streams.pop();
     soon("room", async { while client.stream_commits(request).await.is_err() {} }).await;
 }

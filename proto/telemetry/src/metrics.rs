@@ -9,14 +9,14 @@ mod instrument;
 pub mod labels;
 
 pub use catalogue::{CONSENSUS, ConsensusMetrics, EXECUTOR, ExecutorMetrics};
-pub use instrument::{Counter, Gauge, Histogram, LabelledCounter};
+pub use instrument::{Counter, Gauge, Histogram, LabelledCounter, ObservedGauge};
 
 /// What a metric counts or measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Only grows, from 0 at the start of the process.
     Counter,
-    /// Goes both ways; no series until it is first set.
+    /// Goes both ways; no series until it is first set, or looked at.
     Gauge,
     /// Distribution over these upper bounds, ascending, in the unit of the metric. (The Prometheus exporter has no
     /// exponential histograms.)

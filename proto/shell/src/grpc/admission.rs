@@ -83,6 +83,12 @@ impl Admission {
         Self { client_streams: calls.iter().map(|call| format!("/{service}/{call}")).collect(), ..self }
     }
 
+    /// Tells how many bytes of incomplete messages are counted now, whenever it is called.
+    pub fn incomplete_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let (budget, budget_bytes) = (Arc::clone(&self.budget), self.budget_bytes);
+        move || budget_bytes.saturating_sub(budget.available_permits()) as u64
+    }
+
     /// What a call holds while it is received. `None`: it is small.
     fn admit(&self, path: &str) -> Result<Option<Receiving>, Status> {
         if path.starts_with(REFLECTION) {

@@ -2,7 +2,7 @@
 
 use super::{
     Kind, Metric,
-    instrument::{Counter, Gauge, Histogram, Instrument, LabelledCounter},
+    instrument::{Counter, Gauge, Histogram, Instrument, LabelledCounter, ObservedGauge},
     labels::{BlockRejection, FetchResult, Label, TransactionDrop, TransactionRefusal},
 };
 use opentelemetry::metrics::Meter;
@@ -89,6 +89,12 @@ catalogue! {
             "Transactions that a call of Submit waits for.";
         watches: Gauge = Kind::Gauge, "metanode.consensus.submit.watches", "{transaction}",
             "Transactions that are watched.";
+        commit_streams: ObservedGauge = Kind::Gauge, "metanode.consensus.api.commit_streams", "{stream}",
+            "Readers of StreamCommits.";
+        commit_answers: ObservedGauge = Kind::Gauge, "metanode.consensus.api.commit_answers", "{answer}",
+            "Answers of GetCommit and GetCommitRange that their readers have not taken yet.";
+        incomplete_bytes: ObservedGauge = Kind::Gauge, "metanode.consensus.api.incomplete_size", "By",
+            "Bytes of messages to the API that are not complete, without the first KiB of each call.";
         fetch_requests: Counter = Kind::Counter, "metanode.consensus.fetch.requests", "{request}",
             "Fetches of missing blocks sent to other authorities.";
         fetch_answers: LabelledCounter<FetchResult> = Kind::Counter, "metanode.consensus.fetch.answers", "{answer}",

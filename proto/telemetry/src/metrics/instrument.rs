@@ -2,7 +2,12 @@
 
 use super::{Kind, Metric, labels::Label};
 use opentelemetry::{KeyValue, metrics};
-use std::{marker::PhantomData, time::Duration};
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Key of the one label that counters may have.
 const REASON: &str = "reason";
@@ -84,6 +89,44 @@ impl Instrument for Gauge {
     fn build(meter: &metrics::Meter, metric: &Metric) -> Self {
         let builder = meter.u64_gauge(metric.name).with_unit(metric.unit);
         Self(builder.with_description(metric.description).build())
+    }
+}
+
+/// Shows the present value of something that is looked at whenever the metrics are read, since nobody is told when it
+/// changes.
+#[derive(Clone)]
+pub struct ObservedGauge(Arc<OnceLock<Observe>>);
+
+/// Looks.
+type Observe = Box<dyn Fn() -> u64 + Send + Sync>;
+
+impl ObservedGauge {
+    /// Looks by `observe` from now on, which must not wait. Only the first one counts.
+    pub fn watch(&self, observe: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.0.set(Box::new(observe)).ok();
+    }
+}
+
+impl fmt::Debug for ObservedGauge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ObservedGauge").field(&self.0.get().map(|observe| observe())).finish()
+    }
+}
+
+impl Instrument for ObservedGauge {
+    fn build(meter: &metrics::Meter, metric: &Metric) -> Self {
+        let observed = Self(Arc::default());
+        let source = Arc::clone(&observed.0);
+        let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
+        builder
+            .with_description(metric.description)
+            .with_callback(move |observer| {
+                if let Some(observe) = source.get() {
+                    observer.observe(observe(), &[]);
+                }
+            })
+            .build();
+        observed
     }
 }
 

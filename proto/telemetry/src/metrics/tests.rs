@@ -1,6 +1,13 @@
 use super::{labels::*, *};
 use crate::Telemetry;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 fn all() -> impl Iterator<Item = &'static Metric> {
     CONSENSUS.iter().chain(EXECUTOR)
@@ -74,6 +81,24 @@ fn every_consensus_metric_is_exported_under_its_name() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn what_is_looked_at_is_looked_at_whenever_the_metrics_are_read() {
+    let telemetry = Telemetry::for_test().unwrap();
+    let metrics = ConsensusMetrics::new(&telemetry.meter());
+    let shown = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("metanode_consensus_api_commit_streams "));
+        line.map(|line| line.rsplit(' ').next().unwrap().to_owned())
+    };
+    assert_eq!(shown(&telemetry.render().unwrap()), None, "nobody looks yet");
+    let streams = Arc::new(AtomicU64::new(7));
+    let looked_at = Arc::clone(&streams);
+    metrics.commit_streams.watch(move || looked_at.load(Ordering::Relaxed));
+    assert_eq!(shown(&telemetry.render().unwrap()).as_deref(), Some("7"));
+    streams.store(2, Ordering::Relaxed);
+    metrics.commit_streams.watch(|| 1_000);
+    assert_eq!(shown(&telemetry.render().unwrap()).as_deref(), Some("2"), "the first one counts");
 }
 
 #[test]

@@ -133,13 +133,15 @@ fn data(bytes: usize) -> Bytes {
 }
 
 #[tokio::test]
-async fn unfinished_messages_hold_the_budget_and_health_still_answers() {
+async fn t06_unfinished_messages_hold_the_budget_are_measured_and_health_still_answers() {
     let admission = with_budget(1_000);
+    let measured = admission.incomplete_bytes();
+    assert_eq!(measured(), 0);
     let mut running = run(admission.clone(), 0).await;
     let (first, held) = running.call(ECHO);
     first.send(data(FREE_BYTES + 600)).await.unwrap();
     running.read(FREE_BYTES + 600).await;
-    assert_eq!(admission.budget.available_permits(), 400);
+    assert_eq!((admission.budget.available_permits(), measured()), (400, 600));
 
     let (second, refused) = running.call(ECHO);
     second.send(data(FREE_BYTES + 401)).await.unwrap();
@@ -153,7 +155,7 @@ async fn unfinished_messages_hold_the_budget_and_health_still_answers() {
     // The end of the first is the end of its claim.
     drop(first);
     held.await.unwrap().unwrap();
-    assert_eq!(admission.budget.available_permits(), 1_000);
+    assert_eq!((admission.budget.available_permits(), measured()), (1_000, 0));
 }
 
 #[tokio::test]

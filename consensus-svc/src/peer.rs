@@ -21,6 +21,7 @@
 //!   time that grows with each fault. Nothing that a peer sends can panic, or take memory without a bound.
 //! - Signatures are judged on blocking threads, as many as the machine can spare; peers do not wait for each other.
 
+mod asker;
 mod client;
 mod commits;
 mod config;

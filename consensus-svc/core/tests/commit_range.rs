@@ -6,8 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, Block, BlockVerifier, ChainPoint, Commit, CommitDigest, CommitIndex, Fork, Params,
-    RangeBytes, RangeError, Stake, Timestamp, collect_range,
+    AuthorityIndex, Block, BlockVerifier, ChainPoint, Commit, CommitDigest, CommitIndex, CommittedSubDag,
+    Fork, MAX_RANGE_BYTES, Params, RangeBytes, RangeError, RangeSource, Round, Stake, Timestamp, Transaction,
+    VerifiedBlock, collect_range,
     testkit::{
         self,
         network::{TestNetwork, TestStore},
@@ -77,7 +78,7 @@ fn a_range_is_cut_by_bytes_at_a_certified_commit_and_holds_at_least_one_group() 
     let (store, verifier) = (store(&network), verifier(&network));
     let (mut after, mut ranges) = (0, 0);
     while let Some(range) = serve(store, after + 1, 4_000) {
-        let sizes: usize = range.blocks.iter().map(Bytes::len).sum();
+        let sizes = range.size_bytes();
         let range = verify_range(&verifier, point(store, after), range).expect("an honest range");
         assert!(sizes <= 4_000 || range.commits().len() == 1, "{sizes} bytes");
         after = range.certificate().index.get();
@@ -85,6 +86,93 @@ fn a_range_is_cut_by_bytes_at_a_certified_commit_and_holds_at_least_one_group() 
     }
     assert!(ranges > 5, "{ranges} ranges");
     assert_eq!(Some(CommitIndex::new(after)), store.certificates.keys().next_back().copied());
+}
+
+/// Commits and certifiers are sent too, so they count: a reader decodes no more than the limit.
+#[test]
+fn t07_all_that_is_sent_counts_to_the_byte() {
+    let network = network();
+    let store = store(&network);
+    let whole = serve(store, 1, LIMIT_BYTES).expect("it is certified");
+    let blocks: usize = whole.blocks.iter().map(Bytes::len).sum();
+    assert!(whole.size_bytes() > blocks as u64);
+    assert_eq!(serve(store, 1, whole.size_bytes()).as_ref(), Some(&whole), "all of it, at the limit");
+    let less = serve(store, 1, whole.size_bytes() - 1).expect("earlier ones");
+    assert!(less.commits.len() < whole.commits.len() && less.size_bytes() < whole.size_bytes());
+}
+
+/// One group of 31 blocks of about 2 MiB, certified by one more.
+struct LargeGroup {
+    sub_dag: CommittedSubDag,
+    certifier: VerifiedBlock,
+}
+
+impl LargeGroup {
+    /// As a range it has this size, if all is counted.
+    fn of_size(network: &TestNetwork, size_bytes: u64) -> Self {
+        let small = store(network).blocks.values().next().expect("a block").block().clone();
+        let (_, signers) = testkit::genesis(4);
+        let block = |round: u64, payload: u64| {
+            let payload = vec![0; usize::try_from(payload).expect("small")];
+            let transactions = vec![Transaction::new(payload.into())];
+            Block { round: Round::new(round), transactions, ..small.clone() }.sign(&signers[0])
+        };
+        let group = |last: u64| {
+            let mut blocks: Vec<_> = (1..31).map(|round| block(round, 2 << 20)).collect();
+            blocks.push(block(31, last));
+            let commit = Commit {
+                index: CommitIndex::new(1),
+                epoch: small.epoch,
+                previous_digest: CommitDigest::ZERO,
+                timestamp: Timestamp::default(),
+                closing: true,
+                leaders: vec![blocks[0].reference()],
+                blocks: blocks.iter().map(VerifiedBlock::reference).collect(),
+                duplicate_marks: Bytes::new(),
+            };
+            let sub_dag = CommittedSubDag { digest: commit.digest(), commit, blocks };
+            Self { sub_dag, certifier: block(32, 2 << 20) }
+        };
+        let rest = size_bytes - group(0).range().size_bytes();
+        group(rest)
+    }
+
+    fn range(&self) -> RangeBytes {
+        let bytes = |block: &VerifiedBlock| block.signed_bytes().clone();
+        RangeBytes {
+            commits: vec![self.sub_dag.commit.canonical_bytes().into()],
+            blocks: self.sub_dag.blocks.iter().map(bytes).collect(),
+            certifiers: vec![bytes(&self.certifier)],
+        }
+    }
+}
+
+impl RangeSource for LargeGroup {
+    type Error = std::convert::Infallible;
+
+    fn last_certified(&self) -> Result<CommitIndex, Self::Error> {
+        Ok(self.sub_dag.commit.index)
+    }
+
+    fn sub_dag(&self, _: CommitIndex) -> Result<Option<CommittedSubDag>, Self::Error> {
+        Ok(Some(self.sub_dag.clone()))
+    }
+
+    fn certifiers(&self, _: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Self::Error> {
+        Ok(Some(vec![self.certifier.clone()]))
+    }
+}
+
+/// The shortest range may be over the limit of an answer, up to what any reader decodes, and not by one byte more.
+#[test]
+fn t07_a_group_is_served_up_to_the_last_byte_that_its_reader_decodes() {
+    let network = network();
+    for (size_bytes, is_served) in [(MAX_RANGE_BYTES, true), (MAX_RANGE_BYTES + 1, false)] {
+        let group = LargeGroup::of_size(&network, size_bytes);
+        assert_eq!(group.range().size_bytes(), size_bytes);
+        let Ok(served) = collect_range(&group, CommitIndex::new(1), LIMIT_BYTES);
+        assert_eq!(served, is_served.then(|| group.range()));
+    }
 }
 
 #[test]

@@ -42,6 +42,10 @@ impl BlockStore for LogBlocks {
         blocks.map_err(StoreReadError::new)
     }
 
+    fn earliest_commit(&self) -> CommitIndex {
+        self.log.earliest_index()
+    }
+
     fn certified_range(
         &self,
         first: CommitIndex,

@@ -1,110 +1,79 @@
 //! Asks one peer for certified commits.
 
-use std::sync::Arc;
-
 use consensus_core::{ChainPoint, CommitIndex, MAX_RANGE_BYTES, RangeBytes, RangeError};
 use metanode_proto::peer::v1::FetchCommitsRequest;
 use metanode_shell::grpc::decode_limit;
-use tokio::{sync::mpsc, time};
+use tokio::sync::mpsc;
 
 use super::{
-    client::{SessionEnd, Shared},
+    asker::Asker,
+    client::SessionEnd,
     event::{CommitsAnswer, PeerEvent},
-    inbound::{self, StreamEnd},
-    link::{Link, Peer},
+    link::Link,
 };
 
 /// The questions for commits to one peer, one at a time. Each ends by one event; the machine asks one peer at a time, so that
 /// nothing piles up here.
 #[derive(Debug)]
 pub(super) struct CommitsWorker {
-    pub(super) peer: Arc<Peer>,
-    pub(super) shared: Shared,
+    pub(super) asker: Asker,
     pub(super) requests: mpsc::Receiver<ChainPoint>,
 }
 
 impl CommitsWorker {
     /// Runs until shutdown, or until the driver is gone.
-    pub(super) async fn run(mut self) {
-        let shutdown = self.shared.shutdown.clone();
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = self.run_requests() => {}
-        }
+    pub(super) async fn run(self) {
+        let Self { asker, requests } = self;
+        asker.until_shutdown(run_requests(&asker, requests)).await;
     }
+}
 
-    async fn run_requests(&mut self) {
-        while let Some(after) = self.requests.recv().await {
-            let answer = match self.run_request(after).await {
-                Ok(answer) => answer,
-                Err(SessionEnd::Finished) => return,
-                Err(SessionEnd::Fault) => CommitsAnswer::Failed { fork: None },
-                Err(SessionEnd::Lost(reason)) => {
-                    let authority = i64::from(self.peer.authority.get());
-                    tracing::debug!(authority, reason, "commits not fetched");
-                    CommitsAnswer::Failed { fork: None }
-                }
-            };
-            let event = PeerEvent::Commits { from: self.peer.authority, answer };
-            if self.shared.hand_on(event).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn run_request(&self, after: ChainPoint) -> Result<CommitsAnswer, SessionEnd> {
-        let Some(link) = self.peer.link() else {
-            return Err(SessionEnd::Lost("there is no connection".to_owned()));
-        };
-        let asking = self.ask(&link, after);
-        let ended = tokio::select! {
-            () = link.broken.cancelled() => Err(SessionEnd::Lost("the connection was closed".to_owned())),
-            ended = asking => ended,
-        };
-        if matches!(ended, Err(SessionEnd::Fault)) {
-            link.broken.cancel();
-        }
-        ended
-    }
-
-    async fn ask(&self, link: &Link, after: ChainPoint) -> Result<CommitsAnswer, SessionEnd> {
-        let first_index = after.index.next().get();
-        let request = FetchCommitsRequest { first_index, last_index: u64::MAX };
-        let mut client = self.shared.client(link.channel.clone());
-        client = client.max_decoding_message_size(decode_limit(MAX_RANGE_BYTES));
-        let answer = time::timeout(self.shared.limits.call_deadline, client.fetch_commits(request)).await;
-        let response = match answer {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => match inbound::end_of(&status) {
-                StreamEnd::Lost(reason) => return Err(SessionEnd::Lost(reason)),
-                StreamEnd::Fault(label) => return Err(self.fault(label).await),
-            },
-            Err(_elapsed) => {
-                return Err(SessionEnd::Lost("the question for commits is not answered in time".to_owned()));
+async fn run_requests(asker: &Asker, mut requests: mpsc::Receiver<ChainPoint>) {
+    while let Some(after) = requests.recv().await {
+        let answer = match run_request(asker, after).await {
+            Ok(answer) => answer,
+            Err(SessionEnd::Finished) => return,
+            Err(end) => {
+                asker.tell(&end);
+                CommitsAnswer::Failed { fork: None }
             }
         };
-        if response.commits.is_empty() {
-            return Ok(CommitsAnswer::NoLater { after: after.index });
-        }
-        let highest = CommitIndex::new(response.highest_certified_index);
-        let range = RangeBytes {
-            commits: response.commits,
-            blocks: response.blocks,
-            certifiers: response.certifiers,
-        };
-        let judged = self.shared.verifier.verify_range(after, range).await.ok_or(SessionEnd::Finished)?;
-        match judged {
-            Ok(range) => Ok(CommitsAnswer::Range { range: Box::new(range), highest }),
-            // Not the peer's fault: a quorum stands for what it sent.
-            Err(RangeError::Forked(fork)) => Ok(CommitsAnswer::Failed { fork: Some(fork) }),
-            Err(error) => Err(self.fault(error.label()).await),
+        let event = PeerEvent::Commits { from: asker.peer.authority, answer };
+        if asker.shared.hand_on(event).await.is_err() {
+            return;
         }
     }
+}
 
-    async fn fault(&self, label: &'static str) -> SessionEnd {
-        match self.shared.report(&self.peer, label).await {
-            Ok(()) => SessionEnd::Fault,
-            Err(end) => end,
-        }
+async fn run_request(asker: &Asker, after: ChainPoint) -> Result<CommitsAnswer, SessionEnd> {
+    let link = asker.link()?;
+    asker.while_open(&link, ask(asker, &link, after)).await
+}
+
+async fn ask(asker: &Asker, link: &Link, after: ChainPoint) -> Result<CommitsAnswer, SessionEnd> {
+    let shared = &asker.shared;
+    let first_index = after.index.next().get();
+    let request = FetchCommitsRequest { first_index, last_index: u64::MAX };
+    let mut client = shared.client(link.channel.clone());
+    client = client.max_decoding_message_size(decode_limit(MAX_RANGE_BYTES));
+    let response = asker.answer(client.fetch_commits(request)).await?;
+    let highest = CommitIndex::new(response.highest_certified_index);
+    if response.commits.is_empty() {
+        // A peer that has later ones and cannot give them now has not shown that there are none.
+        let has_later = highest > after.index;
+        return Ok(if has_later {
+            CommitsAnswer::Failed { fork: None }
+        } else {
+            CommitsAnswer::NoLater { after: after.index }
+        });
+    }
+    let range =
+        RangeBytes { commits: response.commits, blocks: response.blocks, certifiers: response.certifiers };
+    let judged = shared.verifier.verify_range(after, range).await.ok_or(SessionEnd::Finished)?;
+    match judged {
+        Ok(range) => Ok(CommitsAnswer::Range { range: Box::new(range), highest }),
+        // Not the peer's fault: a quorum stands for what it sent.
+        Err(RangeError::Forked(fork)) => Ok(CommitsAnswer::Failed { fork: Some(fork) }),
+        Err(error) => Err(asker.fault(error.label()).await),
     }
 }

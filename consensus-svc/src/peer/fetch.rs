@@ -1,18 +1,18 @@
 //! Asks one peer for blocks by name.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use consensus_core::{AnswerCheck, BlockRef, BlockSource, Fetch, FetchEnd};
 use metanode_proto::peer::v1::FetchBlocksRequest;
-use tokio::{sync::mpsc, time};
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{
-    client::{SessionEnd, Shared},
+    asker::Asker,
+    client::SessionEnd,
     event::{PeerEvent, label},
-    inbound::{self, StreamEnd},
-    link::{Link, Peer},
+    link::Link,
     request::{MAX_FETCH_REFS, answer_limits},
 };
 use crate::wire::block_ref_to_proto;
@@ -21,8 +21,7 @@ use crate::wire::block_ref_to_proto;
 /// peer then, if it likes.
 #[derive(Debug)]
 pub(super) struct FetchWorker {
-    pub(super) peer: Arc<Peer>,
-    pub(super) shared: Shared,
+    pub(super) asker: Asker,
     pub(super) requests: mpsc::Receiver<Fetch>,
 }
 
@@ -37,31 +36,30 @@ struct Answered {
 
 impl FetchWorker {
     /// Runs until shutdown, or until the driver is gone.
-    pub(super) async fn run(mut self) {
-        let shutdown = self.shared.shutdown.clone();
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = self.run_requests() => {}
-        }
+    pub(super) async fn run(self) {
+        let Self { asker, requests } = self;
+        asker.until_shutdown(Fetching { asker: &asker }.run_requests(requests)).await;
     }
+}
 
-    async fn run_requests(&mut self) {
-        while let Some(fetch) = self.requests.recv().await {
+/// The worker at work.
+struct Fetching<'a> {
+    asker: &'a Asker,
+}
+
+impl Fetching<'_> {
+    async fn run_requests(&self, mut requests: mpsc::Receiver<Fetch>) {
+        while let Some(fetch) = requests.recv().await {
             let end = match self.run_request(&fetch).await {
                 Ok(()) => FetchEnd::Answered,
                 Err(SessionEnd::Finished) => return,
-                Err(SessionEnd::Fault) => FetchEnd::Failed,
-                Err(SessionEnd::Lost(reason)) => {
-                    tracing::debug!(
-                        authority = i64::from(self.peer.authority.get()),
-                        reason,
-                        "blocks not fetched"
-                    );
+                Err(end) => {
+                    self.asker.tell(&end);
                     FetchEnd::Failed
                 }
             };
             let event = PeerEvent::FetchEnded { fetch: fetch.id, end };
-            if self.shared.hand_on(event).await.is_err() {
+            if self.asker.shared.hand_on(event).await.is_err() {
                 return;
             }
         }
@@ -69,9 +67,7 @@ impl FetchWorker {
 
     /// Asks as often as answers are cut.
     async fn run_request(&self, fetch: &Fetch) -> Result<(), SessionEnd> {
-        let Some(link) = self.peer.link() else {
-            return Err(SessionEnd::Lost("there is no connection".to_owned()));
-        };
+        let link = self.asker.link()?;
         let mut wanted: BTreeSet<BlockRef> = fetch.blocks.iter().copied().collect();
         let fetching = async {
             while !wanted.is_empty() {
@@ -79,16 +75,9 @@ impl FetchWorker {
             }
             Ok(())
         };
-        let authority = i64::from(self.peer.authority.get());
+        let authority = i64::from(self.asker.peer.authority.get());
         let fetching = fetching.instrument(tracing::debug_span!("consensus.peer.fetch", authority));
-        let ended = tokio::select! {
-            () = link.broken.cancelled() => Err(SessionEnd::Lost("the session has ended".to_owned())),
-            ended = fetching => ended,
-        };
-        if matches!(ended, Err(SessionEnd::Fault)) {
-            link.broken.cancel();
-        }
-        ended
+        self.asker.while_open(&link, fetching).await
     }
 
     /// One call for as many as it may name. Takes out of `wanted` what came, and what the peer does not hold: at least one.
@@ -98,25 +87,18 @@ impl FetchWorker {
         fetch: &Fetch,
         wanted: &mut BTreeSet<BlockRef>,
     ) -> Result<(), SessionEnd> {
+        let shared = &self.asker.shared;
         let asked: BTreeSet<BlockRef> = wanted.iter().take(MAX_FETCH_REFS).copied().collect();
         let request = FetchBlocksRequest {
-            epoch: self.shared.genesis.committee().epoch().get(),
+            epoch: shared.genesis.committee().epoch().get(),
             blocks: asked.iter().map(block_ref_to_proto).collect(),
             held_rounds: fetch.held.iter().map(|round| round.get()).collect(),
         };
-        let mut client = self.shared.client(link.channel.clone());
-        let answer = time::timeout(self.shared.limits.call_deadline, client.fetch_blocks(request)).await;
-        let blocks = match answer {
-            Ok(Ok(response)) => response.into_inner().blocks,
-            Ok(Err(status)) => match inbound::end_of(&status) {
-                StreamEnd::Lost(reason) => return Err(SessionEnd::Lost(reason)),
-                StreamEnd::Fault(label) => return Err(self.fault(label).await),
-            },
-            Err(_elapsed) => return Err(SessionEnd::Lost("the fetch is not answered in time".to_owned())),
-        };
-        let limits = answer_limits(&self.shared.genesis);
+        let mut client = shared.client(link.channel.clone());
+        let blocks = self.asker.answer(client.fetch_blocks(request)).await?.blocks;
+        let limits = answer_limits(&shared.genesis);
         if blocks.len() > limits.max_blocks {
-            return Err(self.fault(label::UNREQUESTED).await);
+            return Err(self.asker.fault(label::UNREQUESTED).await);
         }
         let check = AnswerCheck::new(asked.iter().copied(), fetch.held.clone());
         let answered = self.hand_on(blocks, &asked, check).await?;
@@ -134,7 +116,7 @@ impl FetchWorker {
         asked: &BTreeSet<BlockRef>,
         mut check: AnswerCheck,
     ) -> Result<Answered, SessionEnd> {
-        let verdict = self.shared.verifier.verify(blocks).await.ok_or(SessionEnd::Finished)?;
+        let verdict = self.asker.shared.verifier.verify(blocks).await.ok_or(SessionEnd::Finished)?;
         let mut blocks = verdict.valid;
         let belong = blocks.iter().take_while(|block| check.admit(block)).count();
         let unrequested = belong < blocks.len();
@@ -146,20 +128,13 @@ impl FetchWorker {
             has_appended: of_asked.count() < blocks.len(),
         };
         if !blocks.is_empty() {
-            let (from, source) = (self.peer.authority, BlockSource::Fetched);
-            self.shared.hand_on(PeerEvent::Blocks { from, source, blocks }).await?;
+            let (from, source) = (self.asker.peer.authority, BlockSource::Fetched);
+            self.asker.shared.hand_on(PeerEvent::Blocks { from, source, blocks }).await?;
         }
         match verdict.invalid {
-            _ if unrequested => Err(self.fault(label::UNREQUESTED).await),
-            Some(error) => Err(self.fault(error.label()).await),
+            _ if unrequested => Err(self.asker.fault(label::UNREQUESTED).await),
+            Some(error) => Err(self.asker.fault(error.label()).await),
             None => Ok(answered),
-        }
-    }
-
-    async fn fault(&self, label: &'static str) -> SessionEnd {
-        match self.shared.report(&self.peer, label).await {
-            Ok(()) => SessionEnd::Fault,
-            Err(end) => end,
         }
     }
 }

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use consensus_core::Round;
 use futures::{FutureExt, Stream, StreamExt};
-use metanode_proto::peer::v1::{SubscribeBlocksResponse, subscribe_blocks_response::Event};
+use metanode_proto::{
+    peer::v1::{SubscribeBlocksResponse, subscribe_blocks_response::Event},
+    reason,
+};
+use metanode_shell::status::reason_of;
 use tonic::{Code, Status};
 
 use super::{config::PeerLimits, event::label};
@@ -65,10 +69,11 @@ fn event_of(item: Option<Result<SubscribeBlocksResponse, Status>>) -> Result<Eve
     }
 }
 
-/// What a failed call says of the peer. OUT_OF_RANGE is not in the contract of these calls; this end's decoder says it of
-/// a message above the limit.
+/// What a failed call says of the peer. This end's decoder says OUT_OF_RANGE of a message above the limit; the contract
+/// has it only for commits that the peer no longer holds, with a reason.
 pub(super) fn end_of(status: &Status) -> StreamEnd {
-    if status.code() == Code::OutOfRange {
+    let is_pruned = || reason_of(status).as_deref() == Some(reason::COMMIT_PRUNED);
+    if status.code() == Code::OutOfRange && !is_pruned() {
         StreamEnd::Fault(label::OVERSIZED)
     } else {
         StreamEnd::Lost(format!("{:?}: {}", status.code(), status.message()))

@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    asker::Asker,
     client::{Shared, Subscriber},
     commits::CommitsWorker,
     config::{PeerConfig, PeerLimits},
@@ -88,12 +89,12 @@ impl PeerNetwork {
             let peer = Arc::new(Peer::new(authority, address));
             let (fetches, requests) = mpsc::channel(limits.waiting_fetches);
             let subscriber = Subscriber { peer: Arc::clone(&peer), tls: client_tls, shared: shared.clone() };
-            let worker = FetchWorker { peer: Arc::clone(&peer), shared: shared.clone(), requests };
+            let asker = || Asker { peer: Arc::clone(&peer), shared: shared.clone() };
+            let fetcher = FetchWorker { asker: asker(), requests };
             // One question at a time is put; one more may wait behind one that is overdue.
             let (commits, questions) = mpsc::channel(1);
-            let asker =
-                CommitsWorker { peer: Arc::clone(&peer), shared: shared.clone(), requests: questions };
-            peers.push(Some((peer, fetches, commits, subscriber, worker, asker)));
+            let follower = CommitsWorker { asker: asker(), requests: questions };
+            peers.push(Some((peer, fetches, commits, subscriber, fetcher, follower)));
         }
         let acceptor = AcceptorConfig {
             tls: TlsAcceptor::from(tls.server_config()?),
@@ -121,17 +122,17 @@ impl PeerNetwork {
         let peers = peers
             .into_iter()
             .map(|peer| {
-                let (peer, fetches, commits, subscriber, worker, asker) = peer?;
+                let (peer, fetches, commits, subscriber, fetcher, follower) = peer?;
                 tasks.spawn(async move {
                     subscriber.run().await;
                     Ok(())
                 });
                 tasks.spawn(async move {
-                    worker.run().await;
+                    fetcher.run().await;
                     Ok(())
                 });
                 tasks.spawn(async move {
-                    asker.run().await;
+                    follower.run().await;
                     Ok(())
                 });
                 Some(PeerEntry { peer, fetches, commits })

@@ -19,7 +19,7 @@ pub(super) fn answer_limits(genesis: &Genesis) -> AnswerLimits {
     AnswerLimits::new(cut_bytes(genesis))
 }
 
-/// Where an answer to `FetchCommits` is cut, in bytes of blocks.
+/// Where an answer to `FetchCommits` is cut, in bytes of all its lists.
 pub(super) fn cut_bytes(genesis: &Genesis) -> u64 {
     MAX_FETCH_BYTES.min(genesis.parameters().max_commit_bytes)
 }
@@ -75,4 +75,13 @@ pub(super) fn commit_range(request: &v1::FetchCommitsRequest) -> Result<(CommitI
         return Err(status::invalid_field("first_index", format!("{first}, 1 to {last} is allowed")));
     }
     Ok((CommitIndex::new(first), CommitIndex::new(last)))
+}
+
+/// Refuses a question for commits that are no longer held.
+pub(super) fn check_held(first: CommitIndex, earliest: CommitIndex) -> Result<(), Status> {
+    if first >= earliest {
+        return Ok(());
+    }
+    let message = format!("commit {first} is no longer held, the earliest is {earliest}");
+    Err(status::reason(Code::OutOfRange, reason::COMMIT_PRUNED, message, &[("earliest_index", &earliest)]))
 }

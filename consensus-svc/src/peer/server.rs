@@ -127,6 +127,8 @@ impl PeerService for PeerServer {
     ) -> Result<Response<FetchCommitsResponse>, Status> {
         let (_, quota) = self.quota(&request)?;
         let (first, last) = request::commit_range(&request.into_inner())?;
+        // Never an answer without commits: that says "nothing later", and ends catch-ups.
+        request::check_held(first, self.served.store.earliest_commit())?;
         let permit = admit(&quota.fetches, "FetchCommits")?;
         let served = Arc::clone(&self.served);
         let answer = read(move || {

@@ -45,9 +45,15 @@ pub trait BlockStore: Send + Sync {
         max_bytes: u64,
     ) -> Result<Vec<VerifiedBlock>, StoreReadError>;
 
+    /// Earliest commit that is held; 1 while nothing is pruned. Questions for commits below it are refused: an answer without
+    /// commits would say that there are none.
+    fn earliest_commit(&self) -> CommitIndex;
+
     /// The longest range of commits from `first` to at most `last` that ends at a certified one and has at most
-    /// `limit_bytes` of blocks, or the shortest one if that has more; and the highest certified commit. No own block above
+    /// `limit_bytes`, or the shortest one if that has more; and the highest certified commit. No own block above
     /// `released` is in it. See [`collect_range`](consensus_core::collect_range).
+    ///
+    /// Without a range there is nothing later only where the highest certified commit is below `first`.
     ///
     /// # Errors
     /// [`StoreReadError`].

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, ChainPoint, CommitDigest, CommitIndex, Fork, Params,
+    AuthorityIndex, Certificate, ChainPoint, Commit, CommitDigest, CommitIndex, Fork, MAX_RANGE_BYTES,
+    Params, VerifiedBlock,
     testkit::network::{TestNetwork, TestStore},
 };
 use consensus_svc::peer::{CommitsAnswer, PeerEvent};
-use metanode_proto::peer::v1::FetchCommitsRequest;
+use metanode_proto::{peer::v1::FetchCommitsRequest, reason};
+use metanode_shell::{
+    grpc::decode_limit,
+    status::{metadata_of, reason_of},
+};
 use tonic::Code;
 
 use super::support::{Node, TestCommittee, client, within};
@@ -85,6 +91,92 @@ async fn f03_uncertified_commits_are_a_fault_of_their_server() {
         PeerEvent::Commits { from: AuthorityIndex::new(PEER), answer: CommitsAnswer::Failed { fork: None } };
     assert_eq!(format!("{event:?}"), format!("{failed:?}"));
     node.stop().await;
+    server.stop().await;
+}
+
+/// Whoever says "nothing later" ends catch-ups. A peer that has pruned what is asked for, or cannot give it now, says
+/// neither that nor anything wrong.
+#[tokio::test]
+async fn l04_a_peer_that_cannot_give_what_is_asked_for_has_not_shown_that_there_is_nothing_later() {
+    let committee = TestCommittee::new(4);
+    let history = history(&committee);
+    let last = *history.certificates.keys().next_back().unwrap();
+    let server = Node::plain(&committee, PEER, &[]).await;
+    *server.store.commits.lock().unwrap() = history.clone();
+    let mut node = Node::plain(&committee, NODE, &[(PEER, &server.address)]).await;
+    node.connected(PEER, true).await;
+
+    *server.store.earliest.lock().unwrap() = CommitIndex::new(3);
+    let secret = committee.secrets[usize::from(NODE)].clone();
+    let mut client = client(&committee, secret, PEER, &server.address).await.unwrap();
+    let request = FetchCommitsRequest { first_index: 2, last_index: u64::MAX };
+    let refused = within(client.fetch_commits(request)).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason_of(&refused).as_deref()),
+        (Code::OutOfRange, Some(reason::COMMIT_PRUNED))
+    );
+    assert_eq!(metadata_of(&refused, "earliest_index").as_deref(), Some("3"));
+
+    let answer = ask(&mut node, ChainPoint::default()).await;
+    assert!(matches!(answer, CommitsAnswer::Failed { fork: None }), "pruned: {answer:?}");
+    let after = ChainPoint { index: CommitIndex::new(2), digest: history.commits[1].1 };
+    let answer = ask(&mut node, after).await;
+    assert!(matches!(answer, CommitsAnswer::Range { .. }), "the earliest one that is held: {answer:?}");
+
+    // The blocks of the certificates are gone: there are later commits, and none that could be given.
+    server.store.commits.lock().unwrap().certificates.retain(|index, _| *index == last);
+    let certifiers = history.certificates[&last].blocks.clone();
+    server.store.commits.lock().unwrap().blocks.retain(|block, _| !certifiers.contains(block));
+    let answer = ask(&mut node, after).await;
+    assert!(matches!(answer, CommitsAnswer::Failed { fork: None }), "not now: {answer:?}");
+    let status = node.handle.status(AuthorityIndex::new(PEER)).unwrap().borrow().clone();
+    assert!(status.connected && status.faults.is_empty(), "{status:?}");
+    node.stop().await;
+    server.stop().await;
+}
+
+/// One group of so many blocks of 2 MiB, certified by three more of them.
+fn large_group(committee: &TestCommittee, blocks: u64) -> TestStore {
+    let parent = committee.chain(0, 1, 0)[0].reference();
+    // None of them is valid; only their sizes count here.
+    let large = |author, round| committee.block(author, round, parent, 2 << 20);
+    let blocks: Vec<_> = (1..=blocks).map(|round| large(0, round)).collect();
+    let certifiers: Vec<_> = (1..4).map(|author| large(author, 1)).collect();
+    let commit = Commit {
+        index: CommitIndex::new(1),
+        epoch: committee.genesis.committee().epoch(),
+        previous_digest: CommitDigest::ZERO,
+        timestamp: committee.genesis.timestamp(),
+        closing: true,
+        leaders: vec![blocks[0].reference()],
+        blocks: blocks.iter().map(VerifiedBlock::reference).collect(),
+        duplicate_marks: Bytes::new(),
+    };
+    let references = certifiers.iter().map(VerifiedBlock::reference).collect();
+    let certificate = Certificate { index: commit.index, digest: commit.digest(), blocks: references };
+    TestStore {
+        certificates: [(commit.index, certificate)].into(),
+        commits: vec![(commit.clone(), commit.digest())],
+        blocks: blocks.into_iter().chain(certifiers).map(|block| (block.reference(), block)).collect(),
+        ..TestStore::default()
+    }
+}
+
+/// Commits and certifiers count: what is served can be decoded, and what could not be is not served.
+#[tokio::test]
+async fn t07_an_answer_with_commits_is_never_larger_than_its_reader_decodes() {
+    let committee = TestCommittee::new(4);
+    let server = Node::plain(&committee, PEER, &[]).await;
+    let secret = committee.secrets[usize::from(NODE)].clone();
+    let client = client(&committee, secret, PEER, &server.address).await.unwrap();
+    let mut client = client.max_decoding_message_size(decode_limit(MAX_RANGE_BYTES));
+    let request = FetchCommitsRequest { first_index: 1, last_index: u64::MAX };
+    // With three certifiers: 62 MiB and a little, then 64 MiB and a little.
+    for (blocks, commits) in [(28, 1), (29, 0)] {
+        *server.store.commits.lock().unwrap() = large_group(&committee, blocks);
+        let answer = within(client.fetch_commits(request)).await.unwrap().into_inner();
+        assert_eq!((answer.commits.len(), answer.highest_certified_index), (commits, 1), "{blocks} blocks");
+    }
     server.stop().await;
 }
 

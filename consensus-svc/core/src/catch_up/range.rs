@@ -32,6 +32,22 @@ pub struct RangeBytes {
     pub certifiers: Vec<Bytes>,
 }
 
+/// What an entry costs in a message beside its bytes, at most: its tag and its length.
+const ENTRY_BYTES: u64 = 6;
+
+/// Bytes of an entry in a message.
+pub(super) fn entry_bytes(entry: &Bytes) -> u64 {
+    (entry.len() as u64).saturating_add(ENTRY_BYTES)
+}
+
+impl RangeBytes {
+    /// Bytes of all its lists in a message, at most.
+    pub fn size_bytes(&self) -> u64 {
+        let entries = self.commits.iter().chain(&self.blocks).chain(&self.certifiers);
+        entries.map(entry_bytes).fold(0, u64::saturating_add)
+    }
+}
+
 /// The end of a chain of commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChainPoint {

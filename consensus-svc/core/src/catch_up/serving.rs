@@ -1,8 +1,16 @@
 //! The other side of catch-up: which range is given to a peer that asks.
 
-use crate::{block::VerifiedBlock, catch_up::range::RangeBytes, commit::CommittedSubDag, types::CommitIndex};
+use bytes::Bytes;
 
-/// Most signed bytes in a range, whatever one group holds. A group above it is not served.
+use crate::{
+    block::VerifiedBlock,
+    catch_up::range::{RangeBytes, entry_bytes},
+    commit::CommittedSubDag,
+    types::CommitIndex,
+};
+
+/// Most bytes in a range as it is sent ([`RangeBytes::size_bytes`]), whatever one group holds: who asks decodes no more. A
+/// group above it, its certifiers included, is not served.
 pub const MAX_RANGE_BYTES: u64 = 64 << 20;
 
 /// A store that ranges are read from.
@@ -29,8 +37,11 @@ pub trait RangeSource {
     fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Self::Error>;
 }
 
-/// The longest range from `first` on that ends at a certified commit and has at most `limit_bytes` of blocks, or the
-/// shortest one if that has more; `None` if there is none, or not within [`MAX_RANGE_BYTES`].
+/// The longest range from `first` on that ends at a certified commit and has at most `limit_bytes` (commits, blocks and
+/// certifiers as they are sent), or the shortest one if that has more; `None` if there is none, or not within
+/// [`MAX_RANGE_BYTES`].
+///
+/// `None` is not yet "nothing later": that is so only if no certified commit at or above `first` is held.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -46,16 +57,17 @@ pub fn collect_range<S: RangeSource>(
     let mut index = first;
     while index <= last && index != CommitIndex::NONE {
         let Some(sub_dag) = source.sub_dag(index)? else { break };
-        let commit_bytes = sub_dag.blocks.iter().map(|block| block.signed_bytes().len() as u64);
-        size_bytes = commit_bytes.fold(size_bytes, u64::saturating_add);
         let limit = if end.is_some() { limit_bytes } else { MAX_RANGE_BYTES };
+        let commit = Bytes::from(sub_dag.commit.canonical_bytes());
+        size_bytes = size_bytes.saturating_add(entry_bytes(&commit)).saturating_add(sent(&sub_dag.blocks));
         if size_bytes > limit {
             break;
         }
-        range.commits.push(sub_dag.commit.canonical_bytes().into());
+        range.commits.push(commit);
         range.blocks.extend(sub_dag.blocks.iter().map(|block| block.signed_bytes().clone()));
         if sub_dag.commit.closing
             && let Some(certifiers) = source.certifiers(index)?
+            && size_bytes.saturating_add(sent(&certifiers)) <= limit
         {
             range.certifiers = certifiers.iter().map(|block| block.signed_bytes().clone()).collect();
             end = Some((range.commits.len(), range.blocks.len()));
@@ -67,4 +79,9 @@ pub fn collect_range<S: RangeSource>(
         range.blocks.truncate(blocks);
         range
     }))
+}
+
+/// Bytes of these blocks in a message.
+fn sent(blocks: &[VerifiedBlock]) -> u64 {
+    blocks.iter().map(|block| entry_bytes(block.signed_bytes())).fold(0, u64::saturating_add)
 }

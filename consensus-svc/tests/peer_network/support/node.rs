@@ -51,6 +51,8 @@ pub(crate) struct MemoryStore {
     own: AuthorityIndex,
     /// Commits to serve.
     pub(crate) commits: Mutex<TestStore>,
+    /// Commits below this were pruned, say; none by default.
+    pub(crate) earliest: Mutex<CommitIndex>,
     /// Every read of a single block waits until this can be locked.
     pub(crate) gate: Mutex<()>,
 }
@@ -85,6 +87,10 @@ impl BlockStore for MemoryStore {
             first || size_bytes <= max_bytes
         });
         Ok(within.cloned().collect())
+    }
+
+    fn earliest_commit(&self) -> CommitIndex {
+        *self.earliest.lock().unwrap()
     }
 
     fn certified_range(

@@ -21,6 +21,7 @@ const CHAIN: ChainId = ChainId([0xc1; 32]);
 fn main() {
     write("outcomes.json", outcomes());
     write("zip215.json", zip215());
+    write("small_order.json", small_order());
     write("many.json", many());
 }
 
@@ -143,6 +144,70 @@ fn zip215() -> Vector {
         &[(sender, 5)],
         vec![vec![(bytes, false)]],
     )
+}
+
+/// All encodings of the eight points of small order; the last six are not canonical.
+const SMALL_ORDER: [&str; 14] = [
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "0000000000000000000000000000000000000000000000000000000000000080",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    "0100000000000000000000000000000000000000000000000000000000000080",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+];
+
+/// The order of the group, little-endian: a canonical s is below it.
+const GROUP_ORDER: [u8; 32] = [
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+/// Every point of small order, in every encoding, as key and as R, s zero: ZIP 215 accepts all of them, whatever is signed.
+/// Then what it refuses: an s that is not canonical, and an R and a key that are no points.
+fn small_order() -> Vector {
+    let points: Vec<[u8; 32]> =
+        SMALL_ORDER.iter().map(|point| hex::decode(point).unwrap().try_into().unwrap()).collect();
+    let mut accounts: Vec<_> = points.iter().map(|point| (AccountKey(*point), 14)).collect();
+    accounts.push((account(1), 10));
+    let commits = points.iter().map(|sender| {
+        let patched = (0_u64..).zip(&points).map(|(nonce, r)| {
+            let mut bytes = transfer(1, account(2), 1, nonce, b"small order");
+            bytes[33..65].copy_from_slice(sender);
+            let at = bytes.len() - 64;
+            bytes[at..at + 32].copy_from_slice(r);
+            bytes[at + 32..].fill(0);
+            (bytes, false)
+        });
+        patched.collect()
+    });
+    let mut commits: Vec<Vec<_>> = commits.collect();
+    let mut high_s = transfer(1, account(2), 1, 0, b"s is not canonical");
+    let at = high_s.len() - 32;
+    let mut carry = 0;
+    for (byte, add) in high_s[at..].iter_mut().zip(GROUP_ORDER) {
+        let sum = u16::from(*byte) + u16::from(add) + carry;
+        *byte = sum.to_le_bytes()[0];
+        carry = sum >> 8;
+    }
+    // 2 is the y of no point.
+    let mut no_r = transfer(1, account(2), 1, 0, b"R is no point");
+    let at = no_r.len() - 64;
+    no_r[at..at + 32].fill(0);
+    no_r[at] = 2;
+    let mut no_key = transfer(1, account(2), 1, 0, b"the key is no point");
+    no_key[33..65].fill(0);
+    no_key[33] = 2;
+    let good = transfer(1, account(2), 1, 0, b"among them a good one");
+    commits.push([high_s, no_r, no_key, good].into_iter().map(|bytes| (bytes, false)).collect());
+    chain("Signatures of small order, all encodings, and signatures that are none.", &accounts, commits)
 }
 
 fn many() -> Vector {

@@ -36,6 +36,15 @@ fn signatures_are_judged_by_zip_215_as_pinned() {
 }
 
 #[test]
+fn points_of_small_order_are_judged_as_pinned() {
+    holds("small_order.json", 15);
+    let commits = read("small_order.json").commits;
+    let (refused, accepted) = commits.split_last().unwrap();
+    assert!(accepted.iter().all(|commit| commit.results.iter().all(|result| result.outcome == "EXECUTED")));
+    assert_eq!(refused.results.iter().map(|result| result.code).collect::<Vec<_>>(), [3, 3, 3, 0]);
+}
+
+#[test]
 fn many_transfers_are_as_pinned() {
     holds("many.json", 12);
 }

@@ -171,9 +171,9 @@ impl Judgement {
         self.0.iter().map(|(slot, judged)| (*slot, judged.as_ref()))
     }
 
-    /// The longest run of decided slots from the first on.
-    pub(crate) fn run(&self) -> impl Iterator<Item = &DecidedLeader> {
-        self.0.values().map_while(Option::as_ref)
+    /// Takes the first slot out, if it is decided.
+    pub(crate) fn take_decided(&mut self) -> Option<DecidedLeader> {
+        self.0.first_entry().filter(|first| first.get().is_some())?.remove()
     }
 
     /// What decides a slot that its own wave does not: the first slot at least three rounds later that is not skipped.

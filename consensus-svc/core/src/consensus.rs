@@ -1,6 +1,7 @@
 //! The machine: inputs in, effects out, nothing else.
 
 mod catching_up;
+mod committing;
 mod observed;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -9,7 +10,6 @@ use crate::{
     block::{Block, VerifiedBlock},
     catch_up::CatchUp,
     certification::Certification,
-    commit::CommittedSubDag,
     crypto::Signer,
     dag::Dag,
     effect::{DropReason, Effect, PeerFault, Progress, SubmitOutcome},
@@ -46,6 +46,8 @@ pub struct Consensus {
     /// Whether blocks were accepted since the commit rule last ran.
     undecided: bool,
     unpersisted: Unpersisted,
+    /// Where the chain stands: what the next batch says, or the last one if nothing has happened since.
+    progress: Progress,
     /// Accepted blocks with transactions that are not committed yet.
     uncommitted_work: BTreeSet<BlockRef>,
     /// Highest round by author that a verified block was seen of, accepted or not.
@@ -85,6 +87,11 @@ impl Consensus {
         recovery::check_own_last(&dag, log.own_last.as_ref())?;
         let own_last = log.own_last.unwrap_or_else(|| VerifiedBlock::genesis(&genesis, own));
         let authorities = committee.size();
+        let progress = Progress {
+            epoch: committee.epoch(),
+            own_round: signing.own_round(own_last.round()),
+            ..ordering.progress()
+        };
         let certification =
             Certification::recover(genesis.clone(), own, &log.commits, log.certified, &dag, &own_last);
 
@@ -101,6 +108,7 @@ impl Consensus {
             pool: Pool::new(&params),
             undecided: true,
             unpersisted: Unpersisted::recover(&log.evidence),
+            progress,
             uncommitted_work: BTreeSet::new(),
             seen_rounds: dag.accepted_rounds().to_vec(),
             woken: Round::GENESIS,
@@ -326,47 +334,6 @@ impl Consensus {
         self.send_wake(outbox);
     }
 
-    /// Runs the commit rule until it decides nothing more: a closing commit collects blocks, which frees waiting ones,
-    /// which may decide further slots.
-    fn commit(&mut self, now: Timestamp, outbox: &mut Outbox) {
-        while std::mem::take(&mut self.undecided) && !self.certification.is_forked() {
-            let commits = self.ordering.order(&self.dag);
-            self.take_commits(commits, outbox);
-            self.collect(now, outbox);
-        }
-    }
-
-    /// Takes formed commits in, unless a quorum holds others: nothing is built on a fork, and nothing of it handed on.
-    fn take_commits(&mut self, commits: Vec<CommittedSubDag>, outbox: &mut Outbox) {
-        self.certification.formed(&commits);
-        if self.certification.is_forked() {
-            return;
-        }
-        for sub_dag in &commits {
-            for reference in &sub_dag.commit.blocks {
-                self.uncommitted_work.remove(reference);
-            }
-            for transaction in sub_dag.transactions() {
-                self.pool.committed(transaction.digest());
-            }
-        }
-        outbox.commits.extend(commits);
-    }
-
-    /// Forgets everything at or below the linearizer's GC round.
-    fn collect(&mut self, now: Timestamp, outbox: &mut Outbox) {
-        let gc_round = self.ordering.gc_round();
-        if gc_round <= self.dag.gc_round() {
-            return;
-        }
-        self.dag.collect(gc_round);
-        outbox.drop_transactions(DropReason::NotReproposed, self.pool.collect(now, gc_round));
-        self.uncommitted_work.retain(|reference| reference.round > gc_round);
-        for block in self.waiting.collect(gc_round) {
-            self.accept(now, block);
-        }
-    }
-
     fn has_work(&self) -> bool {
         self.pool.has_queued() || !self.uncommitted_work.is_empty() || self.woken >= self.clock.round()
     }
@@ -409,22 +376,5 @@ impl Consensus {
             self.wake_sent = proposed;
             outbox.immediate.push(Effect::SendWake { round: proposed });
         }
-    }
-
-    fn release(&mut self, mut outbox: Outbox) -> Vec<Effect> {
-        self.unpersisted.certificates.extend(self.certification.take_certificates());
-        if let Some(fork) = self.certification.take_fork() {
-            self.signing.halt();
-            outbox.immediate.push(Effect::Forked(fork));
-        }
-        let progress = || Progress {
-            epoch: self.genesis.committee().epoch(),
-            last_commit: self.ordering.last_commit(),
-            gc_round: self.ordering.gc_round(),
-            own_round: self.signing.own_round(self.proposer.last().round()),
-            last_committed_rounds: self.ordering.committed_rounds().to_vec(),
-            schedule: self.ordering.schedule_state(),
-        };
-        outbox.release(&mut self.unpersisted, progress)
     }
 }

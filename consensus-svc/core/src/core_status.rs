@@ -13,9 +13,9 @@ pub struct CoreStatus {
     pub round: Round,
     /// Highest round of own blocks.
     pub proposed_round: Round,
-    /// Round of the last leader of the last commit formed.
+    /// Round of the last leader of the last commit formed, be it on a fork.
     pub last_committed_round: Round,
-    /// Index of the last commit formed.
+    /// Index of the last commit formed and taken: one that a quorum contradicts is not.
     pub last_commit: CommitIndex,
     /// Highest index that a quorum has voted for, or that came certified.
     pub certified_index: CommitIndex,

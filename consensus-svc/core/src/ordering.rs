@@ -9,16 +9,16 @@ use std::sync::Arc;
 use crate::{
     catch_up::range::ChainPoint,
     commit::{Commit, CommittedSubDag},
-    committer::{Committer, Decision},
+    committer::{Committer, Decision, Judgement},
     dag::Dag,
     decisions::DecisionHistory,
+    effect::Progress,
     explain::{self, UndecidedSlot},
     genesis::Genesis,
     leader_schedule::{LeaderSchedule, LeaderSlot},
     linearizer::Linearizer,
     recovery::{RecoverError, RecoveredLog},
     reputation::Reputation,
-    schedule_state::ScheduleState,
     types::{BlockRef, CommitIndex, Round, TransactionDigest},
 };
 
@@ -56,33 +56,32 @@ impl Ordering {
         Ok(Self { committer, decided, linearizer, reputation, skipped_leaders: 0, history })
     }
 
-    /// Takes every leader that the DAG decides by now, and answers with the commits that they close.
-    pub(crate) fn order(&mut self, dag: &Dag) -> Vec<CommittedSubDag> {
-        let mut commits = Vec::new();
-        while self.order_until_switch(dag, &mut commits) {}
-        commits
+    /// Judges every slot that is not taken yet, as far as the DAG reaches.
+    pub(crate) fn judge(&self, dag: &Dag) -> Judgement {
+        self.committer.judge(dag, self.decided)
     }
 
-    /// True if the schedule changed before all that is decided was taken.
-    fn order_until_switch(&mut self, dag: &Dag, commits: &mut Vec<CommittedSubDag>) -> bool {
-        let judged = self.committer.judge(dag, self.decided);
-        for leader in judged.run() {
+    /// Takes the leaders that `judged` has decided, up to the next one that closes its group, and answers with the commits of that
+    /// group; `None` once all are taken. One group at a time, so that whoever finds it contradicted still knows where the chain
+    /// stood before it. Where the schedule changes, what was decided behind the group is judged again.
+    pub(crate) fn next_group(&mut self, dag: &Dag, judged: &mut Judgement) -> Option<Vec<CommittedSubDag>> {
+        while let Some(leader) = judged.take_decided() {
             self.decided = Some(leader.slot);
-            self.history.note(dag, &judged, leader);
-            match &leader.decision {
-                Decision::Skip => self.skipped_leaders = self.skipped_leaders.saturating_add(1),
-                Decision::Commit(block) => {
-                    let formed = self.linearizer.commit_leader(dag, block);
-                    let switched =
-                        formed.iter().fold(false, |before, sub_dag| self.note_commit(sub_dag) | before);
-                    commits.extend(formed);
-                    if switched {
-                        return true;
-                    }
-                }
+            self.history.note(dag, judged, &leader);
+            let Decision::Commit(block) = &leader.decision else {
+                self.skipped_leaders = self.skipped_leaders.saturating_add(1);
+                continue;
+            };
+            let group = self.linearizer.commit_leader(dag, block);
+            if group.is_empty() {
+                continue;
             }
+            if group.iter().fold(false, |before, sub_dag| self.note_commit(sub_dag) | before) {
+                *judged = self.judge(dag);
+            }
+            return Some(group);
         }
-        false
+        None
     }
 
     /// Counts the next commit in the chain, whoever formed it, and puts the new schedule into force where it closes a window.
@@ -136,9 +135,15 @@ impl Ordering {
         self.committer.schedule()
     }
 
-    /// Where the schedule stands after the last commit formed.
-    pub(crate) fn schedule_state(&self) -> ScheduleState {
-        self.reputation.state()
+    /// Where the chain stands after the last commit formed. Epoch and own round are not known here.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            last_commit: self.last_commit(),
+            gc_round: self.gc_round(),
+            last_committed_rounds: self.linearizer.committed_rounds().to_vec(),
+            schedule: self.reputation.state(),
+            ..Progress::default()
+        }
     }
 
     /// Blocks at or below this round are never committed any more.
@@ -154,11 +159,6 @@ impl Ordering {
     /// Round of the last leader of the last commit formed; genesis before the first.
     pub(crate) const fn last_leader_round(&self) -> Round {
         self.linearizer.last_leader_round()
-    }
-
-    /// Highest committed round by authority, over formed commits and the open group.
-    pub(crate) fn committed_rounds(&self) -> &[Round] {
-        self.linearizer.committed_rounds()
     }
 
     /// Whether a block above the GC round is committed, or in the open group.

@@ -21,6 +21,8 @@ const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 pub(crate) struct Unpersisted {
     blocks: Vec<VerifiedBlock>,
     bytes: u64,
+    /// Whether no other batch comes: whatever is left is due.
+    ends: bool,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) evidence: EvidenceBook,
 }
@@ -29,7 +31,7 @@ impl Unpersisted {
     /// Nothing waits; `evidence` is what the store holds.
     pub(crate) fn recover(evidence: &[Slot]) -> Self {
         let evidence = EvidenceBook::recover(evidence);
-        Self { blocks: Vec::new(), bytes: 0, certificates: Vec::new(), evidence }
+        Self { blocks: Vec::new(), bytes: 0, ends: false, certificates: Vec::new(), evidence }
     }
 
     pub(crate) fn push(&mut self, block: VerifiedBlock) {
@@ -37,8 +39,19 @@ impl Unpersisted {
         self.blocks.push(block);
     }
 
+    /// Takes a block back that is not to be.
+    pub(crate) fn withdraw(&mut self, reference: &BlockRef) {
+        self.blocks.retain(|block| block.reference() != *reference);
+    }
+
+    /// Makes all that is left due.
+    pub(crate) const fn end(&mut self) {
+        self.ends = true;
+    }
+
     fn is_due(&self) -> bool {
-        self.blocks.len() >= MAX_UNPERSISTED_BLOCKS
+        (self.ends && !self.blocks.is_empty())
+            || self.blocks.len() >= MAX_UNPERSISTED_BLOCKS
             || self.bytes >= MAX_UNPERSISTED_BYTES
             || self.evidence.is_due()
     }
@@ -49,6 +62,13 @@ impl Unpersisted {
     }
 }
 
+/// A whole group of commits, and where the chain stands behind it.
+#[derive(Debug)]
+pub(crate) struct FormedGroup {
+    pub(crate) commits: Vec<CommittedSubDag>,
+    pub(crate) progress: Progress,
+}
+
 /// What one input has led to.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -56,8 +76,8 @@ pub(crate) struct Outbox {
     pub(crate) immediate: Vec<Effect>,
     /// The block that was made.
     pub(crate) own_block: Option<VerifiedBlock>,
-    /// The commits that were formed.
-    pub(crate) commits: Vec<CommittedSubDag>,
+    /// The groups of commits that were formed.
+    pub(crate) groups: Vec<FormedGroup>,
     /// Pairs of blocks of one slot. Told behind the batch, where one is due: what was told is proven.
     pub(crate) equivocations: Vec<(BlockRef, BlockRef)>,
     /// The transactions that were given up; told behind the commits, which may have been what collected them.
@@ -84,12 +104,9 @@ impl Outbox {
 
     /// All effects in order. Blocks and commits that must be durable go in one batch with `progress`, ahead of what waits
     /// for it.
-    pub(crate) fn release(
-        self,
-        unpersisted: &mut Unpersisted,
-        progress: impl FnOnce() -> Progress,
-    ) -> Vec<Effect> {
-        let Self { immediate: mut effects, own_block, commits, equivocations, dropped } = self;
+    pub(crate) fn release(self, unpersisted: &mut Unpersisted, progress: &Progress) -> Vec<Effect> {
+        let Self { immediate: mut effects, own_block, groups, equivocations, dropped } = self;
+        let commits: Vec<_> = groups.into_iter().flat_map(|group| group.commits).collect();
         let told = equivocations.into_iter().map(|(first, second)| {
             Effect::Report(PeerFault::Equivocation { slot: first.slot(), first, second })
         });
@@ -105,7 +122,7 @@ impl Outbox {
             commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
             certificates: std::mem::take(&mut unpersisted.certificates),
             evidence: unpersisted.evidence.take(),
-            progress: progress(),
+            progress: progress.clone(),
         }));
         effects.extend(told);
         if let Some(block) = own_block {

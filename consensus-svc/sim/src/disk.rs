@@ -27,6 +27,8 @@ pub(crate) struct Store {
     pub(crate) evidence: BTreeMap<Slot, EquivocationProof>,
     /// The leader schedule after the last commit.
     schedule: ScheduleState,
+    /// The last commit, as the progress record names it.
+    pub(crate) last_commit: CommitIndex,
 }
 
 impl Store {
@@ -38,6 +40,7 @@ impl Store {
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
         self.schedule.clone_from(&batch.progress.schedule);
         self.own_round = batch.progress.own_round;
+        self.last_commit = batch.progress.last_commit;
     }
 
     /// Whether a commit is held under this digest.

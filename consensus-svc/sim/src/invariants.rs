@@ -15,6 +15,7 @@ mod order;
 mod own_slot_once;
 mod progress;
 mod schedule;
+mod store_agrees;
 mod timestamps;
 mod transaction_bytes;
 
@@ -24,8 +25,8 @@ mod by_hand;
 use std::{fmt, sync::Arc};
 
 use consensus_core::{
-    CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params, Progress, Round, Slot,
-    TransactionDigest, VerifiedBlock,
+    CommitIndex, CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params, Progress, Round,
+    Slot, TransactionDigest, VerifiedBlock,
 };
 
 /// Something that happened.
@@ -63,7 +64,12 @@ pub(crate) enum Record<'a> {
         again: bool,
     },
     /// An honest node's batch is durable.
-    Stored { node: usize, progress: &'a Progress },
+    Stored {
+        node: usize,
+        progress: &'a Progress,
+        /// The last commit that the store holds by now, and the one that its progress record names.
+        ends: (CommitIndex, CommitIndex),
+    },
     /// What a machine shows of itself.
     Probed { node: usize, status: &'a CoreStatus },
     /// An honest node told of two blocks of a slot.
@@ -147,6 +153,7 @@ impl Watch {
             Box::new(duplicates::Duplicates::new(genesis.parameters())),
             Box::new(own_slot_once::OwnSlotOnce::default()),
             Box::new(durable_before_sent::DurableBeforeSent),
+            Box::new(store_agrees::StoreAgrees),
             Box::new(gc_bound::GcBound::new(nodes, genesis.parameters().gc_depth)),
             Box::new(timestamps::Timestamps::new(genesis.clone(), max_skew_ms)),
             Box::new(order::Order::new(genesis.parameters().gc_depth)),

@@ -78,7 +78,6 @@ impl Consensus {
         if certificate.index <= held.index {
             return;
         }
-        self.certification.received(certificate);
         self.ordering.abandon_open_group();
         let mut group = Vec::new();
         for sub_dag in commits.into_iter().filter(|sub_dag| sub_dag.commit.index > held.index) {
@@ -89,6 +88,9 @@ impl Consensus {
                 return;
             }
         }
+        // Only now: a certificate above the own last commit would keep the next life from voting for, and from comparing, what
+        // it forms up to there.
+        self.certification.received(certificate);
         self.catch_up.applied();
     }
 
@@ -135,7 +137,10 @@ impl Consensus {
         if formed.len() != group.len() {
             return Err(impossible);
         }
-        self.take_commits(formed, outbox);
+        self.take_group(formed, outbox);
+        if let Some(fork) = self.certification.fork() {
+            return Err(fork);
+        }
         self.collect(now, outbox);
         Ok(())
     }

@@ -61,11 +61,16 @@ pub struct TestStore {
 
 impl TestStore {
     /// Applies a batch.
+    ///
+    /// # Panics
+    /// If its progress names another last commit than is held by then: a real store could not be read again.
     pub fn persist(&mut self, batch: &WriteBatch) {
         self.blocks.extend(batch.blocks.iter().map(|block| (block.reference(), block.clone())));
         self.commits.extend(batch.commits.iter().cloned());
         self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
+        let last = self.commits.last().map(|(commit, _)| commit.index).unwrap_or_default();
+        assert_eq!(batch.progress.last_commit, last, "the progress names a commit that no batch holds");
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
         self.schedules.insert(batch.progress.last_commit, batch.progress.schedule.clone());
         self.own_round = batch.progress.own_round;

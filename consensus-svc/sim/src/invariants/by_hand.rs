@@ -489,7 +489,8 @@ fn f04_a_stored_schedule_that_differs_from_another_or_from_the_commits_breaks_sc
         ..Progress::default()
     };
     let (right, wrong) = (progress(0), progress(1));
-    let stored = |node, progress| Record::Stored { node, progress };
+    let ends = (right.last_commit, right.last_commit);
+    let stored = |node, progress| Record::Stored { node, progress, ends };
     let block = self::hand().block(1, 1, 0, &[], b"");
     let first = self::hand().commit(None, 0, &[&block]);
 
@@ -509,4 +510,15 @@ fn f04_a_stored_schedule_that_differs_from_another_or_from_the_commits_breaks_sc
     let mut hand = self::hand();
     assert_eq!(hand.delivered(0, &first), None);
     assert_eq!(hand.see(&stored(0, &wrong)), Some("schedule"));
+}
+
+#[test]
+fn s03_a_progress_record_ahead_of_the_commits_is_found() {
+    let progress = Progress::default();
+    let stored = |held, named| {
+        let ends = (CommitIndex::new(held), CommitIndex::new(named));
+        Record::Stored { node: 0, progress: &progress, ends }
+    };
+    assert_eq!(hand().see(&stored(1, 1)), None);
+    assert_eq!(hand().see(&stored(1, 2)), Some("store-agrees"));
 }

@@ -47,7 +47,7 @@ impl Invariant for Schedule {
 
     fn observe(&mut self, record: &Record<'_>) -> Result<(), String> {
         match record {
-            Record::Stored { node, progress } if progress.last_commit > CommitIndex::NONE => {
+            Record::Stored { node, progress, .. } if progress.last_commit > CommitIndex::NONE => {
                 let index = progress.last_commit;
                 let (first, by) =
                     self.stored.entry(index).or_insert_with(|| (progress.schedule.clone(), *node));

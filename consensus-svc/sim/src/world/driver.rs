@@ -2,7 +2,7 @@
 //! go on being handled.
 
 use consensus_core::{
-    BlockSource, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault, Progress,
+    BlockSource, CommitIndex, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault, Progress,
     TransactionDigest, VerifiedBlock,
 };
 
@@ -324,7 +324,9 @@ impl World {
         if since < progress.schedule.since && !progress.schedule.table.unseated().is_empty() {
             self.fault(Fault::LeadersReplaced, Some(place));
         }
-        self.record(&Record::Stored { node: place, progress });
+        let store = &self.nodes[place].disk.store;
+        let ends = (CommitIndex::new(store.commits.len() as u64), store.last_commit);
+        self.record(&Record::Stored { node: place, progress, ends });
     }
 
     /// Hands a commit to the node's reader.

@@ -87,6 +87,8 @@ pub(super) struct Subject {
     /// What was signed and sent, over all lives.
     sent: BTreeMap<Round, BlockRef>,
     delivered: CommitIndex,
+    /// Whether this life has found a fork.
+    forked: bool,
     status: CoreStatus,
 }
 
@@ -103,6 +105,7 @@ impl Subject {
             store: TestStore::default(),
             sent: BTreeMap::new(),
             delivered: CommitIndex::NONE,
+            forked: false,
             status: CoreStatus::default(),
         };
         subject.start();
@@ -144,6 +147,7 @@ impl Subject {
         match Consensus::recover(genesis, self.params.clone(), signer, log, self.now) {
             Ok((machine, effects)) => {
                 self.delivered = CommitIndex::new(self.store.commits.len() as u64);
+                self.forked = false;
                 self.status = CoreStatus::default();
                 self.status = machine.status();
                 self.machine = Some(machine);
@@ -158,6 +162,10 @@ impl Subject {
     fn run<'a>(&mut self, effects: impl Iterator<Item = &'a Effect>) {
         for effect in effects {
             match effect {
+                Effect::Forked(_) => self.forked = true,
+                Effect::Guard { .. } | Effect::Broadcast(_) if self.forked => {
+                    panic!("{effect:?} after a fork");
+                }
                 Effect::Persist(batch) => self.persist(batch),
                 Effect::Guard { epoch, round } => {
                     let guard = Some((*epoch, *round));

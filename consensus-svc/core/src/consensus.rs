@@ -129,6 +129,10 @@ impl Consensus {
     /// as an effect.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
         let mut outbox = Outbox::default();
+        if self.certification.is_forked() {
+            self.decline(now, input, &mut outbox);
+            return self.release(outbox);
+        }
         match input {
             Input::Blocks { from, source, blocks } => {
                 for block in blocks {
@@ -156,13 +160,18 @@ impl Consensus {
             Input::Halt => self.signing.halt(),
         }
         self.advance(now, &mut outbox);
-        outbox.fetch(self.waiting.due_fetches(now, &self.dag));
-        self.catch_up(now, &mut outbox);
+        if !self.certification.is_forked() {
+            outbox.fetch(self.waiting.due_fetches(now, &self.dag));
+            self.catch_up(now, &mut outbox);
+        }
         self.release(outbox)
     }
 
     /// When [`Input::Tick`] is due, if nothing comes in before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.certification.is_forked() {
+            return self.pool.next_expiry();
+        }
         let proposal = match self.readiness(Timestamp::default()) {
             Readiness::At(at) => Some(at),
             Readiness::Now(_) => Some(Timestamp::default()),

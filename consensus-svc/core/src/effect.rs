@@ -66,8 +66,8 @@ pub enum Effect {
     },
     /// Note an authority's fault.
     Report(PeerFault),
-    /// Stop: a quorum holds another commit than this node. The machine makes no further block and no further commit;
-    /// nothing is overwritten (D07). Told once, ahead of all that waits for a disk. Behind it comes at most
+    /// Stop: a quorum holds another commit than this node. The machine makes no further block and no further commit, and takes
+    /// no further block in; nothing is overwritten (D07). Told once, ahead of all that waits for a disk. Behind it comes at most
     /// one batch: the blocks that show the fork, for the next start to find it, with the commits that were formed before the
     /// contradicted one in the same turn, and their delivery. Never an own block.
     Forked(Fork),

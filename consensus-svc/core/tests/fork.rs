@@ -9,7 +9,7 @@ use bytes::Bytes;
 use consensus_core::{
     AuthorityIndex, Block, BlockSource, BlockVerifier, ChainPoint, Commit, CommitDigest, CommitIndex,
     Consensus, Effect, Fork, Genesis, Input, Params, ProtocolParameters, RangeBytes, RecoveredLog, Round,
-    Signer, Timestamp, Transaction, VerifiedBlock, WriteBatch,
+    Signer, SubmitOutcome, Ticket, Timestamp, Transaction, VerifiedBlock, WriteBatch,
     block::CommitVote,
     collect_range,
     testkit::{
@@ -218,6 +218,33 @@ fn d07_a_fork_of_an_earlier_commit_is_found_by_votes_that_come_later() {
     assert_eq!(*fork, Fork { index: CommitIndex::new(1), own, certified: CERTIFIED });
     assert_eq!((batch.commits.len(), batch.progress.last_commit.get()), (0, held as u64));
     assert_eq!(told(&node.restart().1), [*fork]);
+}
+
+#[test]
+fn t06_t07_a_forked_node_takes_nothing_in_and_still_answers() {
+    let mut node = forked_at(1);
+    let transactions = |text: &'static str| vec![Transaction::new(Bytes::from_static(text.as_bytes()))];
+    node.input(Input::Transactions { ticket: Ticket(1), transactions: transactions("accepted before") });
+    node.until_found();
+    let (held, pooled) = (node.machine.status(), node.machine.pooled().count());
+    for _ in 0..300 {
+        let blocks = node.next_round();
+        node.now = node.now.plus(Duration::from_millis(1));
+        assert_eq!(node.stream(blocks), []);
+        assert_eq!(node.input(Input::Wake { from: authority(1), round: node.last[1].round() }), []);
+    }
+    assert_eq!(node.machine.status(), held);
+    assert!(!node.machine.explain().undecided.is_empty(), "it still tells what it knows");
+    let refused =
+        node.input(Input::Transactions { ticket: Ticket(2), transactions: transactions("too late") });
+    assert_eq!(refused, [Effect::Answer { ticket: Ticket(2), outcome: SubmitOutcome::NotProposing }]);
+    // What it accepted and did not propose ends by its lifetime; nothing else is ever due.
+    if let Some(expiry) = node.machine.next_deadline() {
+        node.now = expiry;
+        node.input(Input::Tick);
+    }
+    assert!(node.machine.pooled().count() <= pooled);
+    assert_eq!(node.machine.next_deadline(), None);
 }
 
 /// Commits of three of four, with a chain in which the third group has another timestamp, certified by the same three.

@@ -8,6 +8,7 @@ use crate::{
     certifier::Fork,
     commit::CommittedSubDag,
     effect::{DropReason, Effect, Progress},
+    input::Input,
     outbox::{FormedGroup, Outbox},
     types::Timestamp,
 };
@@ -62,6 +63,15 @@ impl Consensus {
         for block in self.waiting.collect(gc_round) {
             self.accept(now, block);
         }
+    }
+
+    /// What a machine that has found a fork does with an input: it answers whoever submits, and takes nothing in. Nothing is
+    /// collected any more, so every block would stay.
+    pub(super) fn decline(&mut self, now: Timestamp, input: Input, outbox: &mut Outbox) {
+        if let Input::Transactions { ticket, transactions } = input {
+            self.submit(now, ticket, transactions, outbox);
+        }
+        outbox.drop_transactions(DropReason::Expired, self.pool.expire(now));
     }
 
     /// All effects of an input, in order.

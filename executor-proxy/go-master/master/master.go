@@ -97,6 +97,9 @@ func New(settings Settings) (*Master, error) {
 // Standing tells where the executor stands.
 func (m *Master) Standing() Standing { return *m.standing.Load() }
 
+// Limits of commits.
+func (m *Master) Limits() Limits { return m.settings.Limits }
+
 // Run loads the executor and serves it until ctx ends; then what was taken is executed, made durable and acknowledged, streams
 // end with ErrDraining, and Run returns nil. Any error of the executor is final: streams end, health says NOT_SERVING, and Run
 // returns it. Run is called once. It returns without waiting for an executor that hangs.

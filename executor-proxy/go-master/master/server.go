@@ -44,7 +44,7 @@ const (
 // top, such as grpc.Creds.
 func (m *Master) NewServer(options ...grpc.ServerOption) *grpc.Server {
 	calls := callLimit{limit: maxCalls}
-	bounds := append(frames(m.settings.Limits.messageBytes()),
+	bounds := append(frames(m.settings.Limits.MessageBytes()),
 		grpc.MaxConcurrentStreams(maxCallsOfOne),
 		grpc.ConnectionTimeout(connectionDeadline),
 		grpc.InTapHandle(calls.admit),
@@ -281,8 +281,8 @@ func (r *reader) next() (*executorv1.ExecuteCommitsRequest, error) {
 	if err := r.call.RecvMsg(&f); err != nil {
 		return nil, err
 	}
-	if f.sizeBytes > r.limits.messageBytes() {
-		return nil, &messageError{fmt.Sprintf("the message has %d bytes, at most %d are allowed", f.sizeBytes, r.limits.messageBytes())}
+	if f.sizeBytes > r.limits.MessageBytes() {
+		return nil, &messageError{fmt.Sprintf("the message has %d bytes, at most %d are allowed", f.sizeBytes, r.limits.MessageBytes())}
 	}
 	message := new(executorv1.ExecuteCommitsRequest)
 	if err := proto.Unmarshal(f.bytes, message); err != nil {

@@ -40,8 +40,8 @@ func (l Limits) check() error {
 	return nil
 }
 
-// messageBytes is the largest message that is decoded.
-func (l Limits) messageBytes() int { return int(l.CommitBytes) + 1<<20 }
+// MessageBytes is the largest message that is decoded.
+func (l Limits) MessageBytes() int { return int(l.CommitBytes) + 1<<20 }
 
 // decodeOpening reads an opening.
 func decodeOpening(message *executorv1.StreamOpening) (*opening, error) {
@@ -94,9 +94,6 @@ func decodeCommit(message *consensusv1.Commit, limits Limits) (*Commit, error) {
 		}
 		count += len(block.GetTransactions())
 	}
-	if err := checkSize(c, message.GetBlocks(), count, limits); err != nil {
-		return nil, err
-	}
 	marks := message.GetDuplicateMarks()
 	if err := checkMarks(marks, count); err != nil {
 		return nil, err
@@ -106,6 +103,11 @@ func decodeCommit(message *consensusv1.Commit, limits Limits) (*Commit, error) {
 		for _, bytes := range block.GetTransactions() {
 			c.Transactions = append(c.Transactions, Transaction{Bytes: bytes, Duplicate: marked(marks, len(c.Transactions))})
 		}
+	}
+	var err error
+	c.SizeBytes, err = limits.Measure(len(message.GetBlocks()), c.Transactions)
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -120,28 +122,26 @@ func checkRef(field string, ref *consensusv1.BlockRef) error {
 	return read32(field, ref.GetDigest(), new([32]byte))
 }
 
-// checkSize sets the size of the commit, if counts and sizes are within the limits.
-func checkSize(c *Commit, blocks []*consensusv1.CommittedBlock, count int, limits Limits) error {
-	if uint64(count) > limits.CommitTransactions {
-		problem := fmt.Sprintf("%d transactions, at most %d are allowed", count, limits.CommitTransactions)
-		return &FieldError{Field: "commit.blocks", Problem: problem}
+// Measure returns the size of a commit as commits are counted, if it is within the limits; else a FieldError.
+func (l Limits) Measure(blocks int, transactions []Transaction) (uint64, error) {
+	if count := uint64(len(transactions)); count > l.CommitTransactions {
+		problem := fmt.Sprintf("%d transactions, at most %d are allowed", count, l.CommitTransactions)
+		return 0, &FieldError{Field: "commit.blocks", Problem: problem}
 	}
-	for _, block := range blocks {
-		c.SizeBytes += blockOverheadBytes
-		for _, transaction := range block.GetTransactions() {
-			length := uint64(len(transaction))
-			if length > limits.TransactionBytes {
-				problem := fmt.Sprintf("one has %d bytes, at most %d are allowed", length, limits.TransactionBytes)
-				return &FieldError{Field: "commit.blocks.transactions", Problem: problem}
-			}
-			c.SizeBytes += length + transactionOverheadBytes
+	size := uint64(blocks) * blockOverheadBytes
+	for _, transaction := range transactions {
+		length := uint64(len(transaction.Bytes))
+		if length > l.TransactionBytes {
+			problem := fmt.Sprintf("one has %d bytes, at most %d are allowed", length, l.TransactionBytes)
+			return 0, &FieldError{Field: "commit.blocks.transactions", Problem: problem}
 		}
+		size += length + transactionOverheadBytes
 	}
-	if c.SizeBytes > limits.CommitBytes {
-		problem := fmt.Sprintf("%d bytes, at most %d are allowed", c.SizeBytes, limits.CommitBytes)
-		return &FieldError{Field: "commit.blocks", Problem: problem}
+	if size > l.CommitBytes {
+		problem := fmt.Sprintf("%d bytes, at most %d are allowed", size, l.CommitBytes)
+		return 0, &FieldError{Field: "commit.blocks", Problem: problem}
 	}
-	return nil
+	return size, nil
 }
 
 // marked reads a bitmap, least significant bit of byte 0 first.

@@ -37,6 +37,7 @@ type settings struct {
 	window                              master.Window
 	executeTimeout                      time.Duration
 	logFormat, logLevel                 string
+	legacy                              legacySettings
 }
 
 func runFlags(s *settings) *flag.FlagSet {
@@ -55,6 +56,7 @@ func runFlags(s *settings) *flag.FlagSet {
 		"`TIME` that the ledger has for the oldest commit in flight, 1s to 10m; then the process ends with exit code 1")
 	flags.StringVar(&s.logFormat, "log-format", "text", "`FORM` of the events on standard error: text or json")
 	flags.StringVar(&s.logLevel, "log-level", "info", "lowest `LEVEL` that is told: debug, info, warn or error")
+	s.legacy.register(flags)
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), runUsage)
 		flags.PrintDefaults()
@@ -115,6 +117,14 @@ func (s settings) prepare(stderr io.Writer) (*prepared, error) {
 	if _, _, err := address(s.listen); err != nil {
 		note("listen", err)
 	}
+	if s.legacy.idle < 100*time.Millisecond {
+		note("uds-idle", fmt.Errorf("is %s, at least 100ms is needed", s.legacy.idle))
+	}
+	for flag, text := range s.legacy.addresses() {
+		if _, _, err := address(text); err != nil {
+			note(flag, err)
+		}
+	}
 	authority, err := s.readAuthority(p.genesis)
 	note("authority", err)
 	p.master, err = master.New(master.Settings{
@@ -168,14 +178,22 @@ func (p *prepared) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.log.Info("listening", "address", listener.Addr().String())
+	legacy, err := p.settings.legacy.listen()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	p.log.Info("listening", append([]any{"address", listener.Addr().String()}, legacy.attributes()...)...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	served := make(chan error, 1)
+	// A server that ends early takes the rest with it.
+	servers := make(chan error, 2)
 	go func() {
-		// A server that ends early takes the rest with it.
 		defer cancel()
-		served <- p.master.Serve(listener)
+		servers <- p.master.Serve(listener)
+	}()
+	go func() {
+		defer cancel()
+		servers <- legacy.serve(ctx, p)
 	}()
 	var opened *store.Store
 	err = p.master.Run(ctx, func(context.Context) (master.Executor, error) {
@@ -190,7 +208,8 @@ func (p *prepared) serve(ctx context.Context) error {
 		}
 		return opened, nil
 	})
-	err = errors.Join(err, <-served)
+	cancel()
+	err = errors.Join(err, <-servers, <-servers)
 	if err == nil && opened != nil {
 		// After an error the ledger may hang; the end of the process closes it.
 		err = opened.Close()
@@ -198,9 +217,10 @@ func (p *prepared) serve(ctx context.Context) error {
 	return err
 }
 
-// address tells network and address of a listener: unix:PATH or host:port.
+// address tells network and address of a listener: unix:PATH, a path that begins with a slash, host:port, or tcp://host:port.
 func address(text string) (network, address string, err error) {
-	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+	path, isUnix := strings.CutPrefix(text, "unix:")
+	if isUnix || strings.HasPrefix(text, "/") {
 		path = strings.TrimPrefix(path, "//")
 		if path == "" {
 			return "", "", fmt.Errorf("%q names no path", text)

@@ -13,7 +13,6 @@
 //! - an answer that contradicts the log ends delivery for this process life: nothing is ever mended by guessing;
 //! - memory held for a stream is bounded by the window and one page of the log.
 
-mod backoff;
 mod bridge;
 mod executor;
 #[cfg(feature = "testkit")]

@@ -10,7 +10,11 @@ use metanode_proto::{
     executor::v1::{Lease, StreamOpening},
     reason,
 };
-use metanode_shell::{grpc, status};
+use metanode_shell::{
+    backoff::Backoff,
+    executor::{CallError, ExecutorClient},
+    grpc, status,
+};
 use metanode_telemetry::{
     metrics::ConsensusMetrics,
     names::{TARGET_STARTUP, as_i64},
@@ -21,8 +25,6 @@ use tonic::transport::Endpoint;
 
 use super::{
     CommitSource, ExecutorView, SourceError, StopReason, Window,
-    backoff::Backoff,
-    executor::{CallError, ExecutorClient},
     handshake::{self, ExecutorPosition, HandshakeDecision, OurPosition},
     outlets::Outlets,
     session::{Session, SessionEnd, warn_call},
@@ -244,13 +246,13 @@ impl<S: CommitSource> Bridge<S> {
         if !self.committee_checked {
             self.outlets.step(ExecutorStep::Committee);
             tracing::info!(target: TARGET_STARTUP, epoch = 0_i64, "[EXECUTOR-REQ] asking for the committee");
-            let members = client.committee(Epoch::GENESIS).await?;
+            let members = client.committee(Epoch::GENESIS.get()).await?;
             handshake::compare_committee(self.genesis.committee(), &members).map_err(AttemptError::Stop)?;
             self.committee_checked = true;
         }
         self.outlets.step(ExecutorStep::Position);
         tracing::info!(target: TARGET_STARTUP, "[EXECUTOR-REQ] asking for the last block number");
-        let theirs = client.position().await?.ok_or(AttemptError::NotReady)?;
+        let theirs = ExecutorPosition::from(client.position().await?.ok_or(AttemptError::NotReady)?);
         let ours = OurPosition {
             chain_id: self.genesis.chain_id(),
             last_index: self.source.last_index(),

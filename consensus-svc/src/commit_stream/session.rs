@@ -4,6 +4,7 @@ use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use consensus_core::{CommitIndex, CommittedSubDag};
 use metanode_proto::executor::v1::{ExecuteCommitsRequest, ExecuteCommitsResponse, execute_commits_request};
+use metanode_shell::executor::{CallError, OpenStream};
 use metanode_telemetry::names::{TARGET_STARTUP, as_i64};
 use tokio::{
     sync::mpsc::Permit,
@@ -15,7 +16,7 @@ use tonic::{Status, Streaming};
 use super::{
     AcknowledgeError, CommitSource, SourceError, StopReason, Window,
     bridge::BridgeSettings,
-    executor::{CallError, CheckedAcknowledgement, OpenStream},
+    executor::CheckedAcknowledgement,
     outlets::Outlets,
     progress::ReplayProgress,
     stream_error::{self, Verdict},

@@ -11,10 +11,12 @@ const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// Doubling, capped, jittered pauses without an end.
 #[derive(Debug)]
-pub(crate) struct Backoff(ExponentialBackoff);
+pub struct Backoff(ExponentialBackoff);
 
 impl Backoff {
-    pub(crate) fn new() -> Self {
+    /// Starts with the shortest pause.
+    #[must_use]
+    pub fn new() -> Self {
         let builder = ExponentialBuilder::default()
             .with_min_delay(MIN_DELAY)
             .with_max_delay(MAX_DELAY)
@@ -24,13 +26,19 @@ impl Backoff {
     }
 
     /// The next pause.
-    pub(crate) fn next_delay(&mut self) -> Duration {
+    pub fn next_delay(&mut self) -> Duration {
         self.0.next().unwrap_or(MAX_DELAY)
     }
 
     /// Starts over after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         *self = Self::new();
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,32 +1,71 @@
 //! What stands behind the proxy: the one interface of all executors.
 //!
-//! A [`Backend`] is loaded once; that may take long, and nothing is known of its position before. The [`Executor`] that comes
-//! out takes commits in order and answers each when its effects are durable. It may execute the next while the last one
-//! is synced. Any error is final: the service stops and reports it.
+//! Loading a [`Backend`] may take long, and nothing is known of its position before. The [`Executor`] that comes out takes
+//! commits in order and answers each when its effects are durable. It may execute the next while the last one is synced.
+//!
+//! Any error ends that executor. Where it is in this process, that is final: the service stops and reports it. Where it is another
+//! process ([`Backend::outlives`]), the open stream ends, and the backend is loaded again: what counts then is where the
+//! executor says that it stands, and nothing that was known before.
 
 pub mod embedded;
+pub mod grpc;
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::{Future, pending, ready},
+    pin::Pin,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use metanode_shell::durable::{OpenError, ReadError, WriteError};
-use sequencer_core::{Authority, Digest, Incarnation, LeaseRecord, Position};
+use metanode_proto::consensus::v1 as consensus;
+use metanode_shell::{
+    durable::{OpenError, ReadError, WriteError},
+    executor::CallError,
+    grpc::EndpointError,
+};
+use sequencer_core::{Authority, Boundary, Digest, Incarnation, LeaseRecord, Opening, Position};
 use thiserror::Error;
+use tonic::Status;
 
 /// An executor that is not loaded yet.
 pub trait Backend: Send + 'static {
     /// What it becomes.
     type Executor: Executor;
 
-    /// Loads the state, and says where it stands.
+    /// Loads the state, and says where it stands. May take as long as it takes. Called again after an error that the backend
+    /// outlives.
     ///
     /// # Errors
-    /// [`BackendError`].
-    fn load(self) -> impl Future<Output = Result<(Self::Executor, Loaded), BackendError>> + Send;
+    /// [`BackendError`]; always final.
+    fn load(&mut self) -> impl Future<Output = Result<(Self::Executor, Loaded), BackendError>> + Send;
+
+    /// True where loading again may help after this error of its executor.
+    #[must_use]
+    fn outlives(_error: &BackendError) -> bool {
+        false
+    }
 }
 
 /// Executes commits, in order, exactly once.
 pub trait Executor: Send + Sync + 'static {
+    /// Who issues incarnations for an opening that has passed all other checks. Nothing is in flight. An executor that issues
+    /// them itself opens its own stream after `executed`, the position it was last known at, and ends every older one.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn lease(
+        &mut self,
+        _opening: &Opening,
+        _executed: Position,
+    ) -> impl Future<Output = Result<Lease, BackendError>> + Send {
+        ready(Ok(Lease::Ours))
+    }
+
+    /// Resolves if the executor is lost while nothing is asked of it. Nothing is lost if it is dropped while it waits.
+    fn lost(&mut self) -> impl Future<Output = BackendError> + Send {
+        pending()
+    }
+
     /// Takes the next commit. Resolves when it is taken, to what resolves when it is executed and durable.
     ///
     /// The executor compares and sets: it refuses with [`BackendError::NotNext`] unless the commit is its last index plus one,
@@ -40,17 +79,19 @@ pub trait Executor: Send + Sync + 'static {
         commit: Commit,
     ) -> impl Future<Output = Result<PendingExecution, BackendError>> + Send;
 
-    /// Records who may send; resolves when that is durable, after all that was taken before.
+    /// Records who may send, where it answered [`Lease::Ours`]; resolves when that is durable, after all that was taken before.
     ///
     /// # Errors
     /// [`BackendError`].
-    fn record_lease(&mut self, lease: LeaseRecord) -> impl Future<Output = Result<(), BackendError>> + Send;
+    fn record_lease(&mut self, _lease: LeaseRecord) -> impl Future<Output = Result<(), BackendError>> + Send {
+        ready(Ok(()))
+    }
 
-    /// Records the epoch in force; resolves when that is durable.
+    /// Begins an epoch; resolves when that is durable.
     ///
     /// # Errors
     /// [`BackendError`].
-    fn record_epoch(&mut self, epoch: EpochRecord) -> impl Future<Output = Result<(), BackendError>> + Send;
+    fn begin_epoch(&mut self, start: EpochStart) -> impl Future<Output = Result<(), BackendError>> + Send;
 
     /// What execution of an earlier commit gave; `None` where that is not kept.
     ///
@@ -83,8 +124,19 @@ pub struct Loaded {
     pub epoch: u64,
 }
 
-/// A commit that passed the checks of its form, reduced to what is executed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who issues the incarnation of an opening.
+#[derive(Debug)]
+pub enum Lease {
+    /// The sequencer does, and the executor records it.
+    Ours,
+    /// The executor did, durably.
+    Issued(Incarnation),
+    /// The executor refuses the opening, with this error for the client. Whatever was open before goes on.
+    Refused(Box<Status>),
+}
+
+/// A commit that passed the checks of its form.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     /// Commit index, from 1.
     pub index: u64,
@@ -96,17 +148,33 @@ pub struct Commit {
     pub digest: Digest,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// All transactions in execution order.
-    pub transactions: Vec<Transaction>,
     /// Size as commits are counted ([`metanode_proto::limits`]).
     pub size_bytes: u64,
+    /// The message, whole.
+    pub message: Box<consensus::Commit>,
+}
+
+impl Commit {
+    /// All transactions in execution order.
+    pub fn transactions(&self) -> impl Iterator<Item = Transaction<'_>> {
+        let all = self.message.blocks.iter().flat_map(|block| &block.transactions);
+        all.enumerate().map(|(position, bytes)| {
+            let duplicate = is_marked(&self.message.duplicate_marks, position);
+            Transaction { bytes, duplicate }
+        })
+    }
+}
+
+/// Whether a bit is set, the least significant one of byte 0 first.
+pub(crate) fn is_marked(marks: &[u8], position: usize) -> bool {
+    marks.get(position / 8).is_some_and(|byte| byte & (1 << (position % 8)) != 0)
 }
 
 /// One transaction at its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transaction {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction<'a> {
     /// The bytes as they were submitted.
-    pub bytes: Bytes,
+    pub bytes: &'a Bytes,
     /// True where it was committed before: not executed again.
     pub duplicate: bool,
 }
@@ -120,6 +188,10 @@ pub struct Executed {
     pub state_root: Option<Digest>,
     /// Transactions without effect, by position.
     pub rejected: Vec<RejectedTransaction>,
+    /// True where the executor does not tell results: `rejected` then means nothing.
+    pub results_unknown: bool,
+    /// Set where its execution ended the epoch.
+    pub epoch_end: Option<EpochRecord>,
 }
 
 /// A transaction without effect.
@@ -131,6 +203,17 @@ pub struct RejectedTransaction {
     pub code: u32,
     /// Why, for people; at most 256 bytes.
     pub reason: String,
+}
+
+/// A boundary that has passed the checks of the sequencer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochStart {
+    /// Where the last epoch ended, and which one begins.
+    pub boundary: Boundary,
+    /// Digest of the committee of the epoch that begins.
+    pub committee_digest: [u8; 32],
+    /// The boundary's timestamp, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
 }
 
 /// An epoch and its committee.
@@ -232,4 +315,41 @@ pub enum BackendError {
     /// The executor has ended; its own error tells why.
     #[error("the executor has ended")]
     Ended,
+    /// The address of a master cannot be used.
+    #[error("backend.endpoint cannot be used")]
+    Endpoint(#[from] EndpointError),
+    /// A master answered of another chain.
+    #[error(
+        "the master at {endpoint} belongs to chain {theirs}, the genesis file to {ours}; give both the same genesis file"
+    )]
+    MasterOfOtherChain {
+        /// Where it was asked.
+        endpoint: String,
+        /// Our chain.
+        ours: String,
+        /// The master's.
+        theirs: String,
+    },
+    /// A master answered with another committee.
+    #[error(
+        "the master at {endpoint} has another committee of epoch 0 than the genesis file; give both the same genesis file"
+    )]
+    MasterOfOtherCommittee {
+        /// Where it was asked.
+        endpoint: String,
+    },
+    /// The connection to a master is lost, or it answered what cannot be used. What it was asked may or may not be durable.
+    #[error("the master is lost")]
+    Lost(#[from] CallError),
+    /// A master ended the stream with an error for its sender, who is told the same.
+    #[error("the master ended the stream: {}", .0.message())]
+    Told(Box<Status>),
+    /// A master is not where it was said to be: it was started anew, from another state.
+    #[error("the master stands at {theirs}, was expected at {ours}")]
+    Moved {
+        /// Where it was expected.
+        ours: u64,
+        /// Where it says that it stands.
+        theirs: u64,
+    },
 }

@@ -16,7 +16,7 @@
 //! bytes = 33554432
 //!
 //! [backend]
-//! kind = "embedded"
+//! kind = "embedded"                   # or "grpc", with endpoint = "http://127.0.0.1:7300" or "unix:/run/master.sock"
 //! execute_timeout_ms = 30000
 //! ```
 //!
@@ -27,7 +27,10 @@ use std::{
     time::Duration,
 };
 
-use metanode_shell::config::{self, ConfigError, Problems};
+use metanode_shell::{
+    config::{self, ConfigError, Problems},
+    grpc,
+};
 use metanode_telemetry::LogFormat;
 use sequencer_core::Authority;
 use serde::Deserialize;
@@ -72,17 +75,29 @@ struct WindowSection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct BackendSection {
-    kind: BackendKind,
+    kind: Kind,
+    endpoint: Option<String>,
     execute_timeout_ms: u64,
 }
 
-/// Which executor stands behind the proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BackendKind {
-    /// The reference ledger, inside the proxy.
+enum Kind {
     #[default]
     Embedded,
+    Grpc,
+}
+
+/// Which executor stands behind the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    /// The reference ledger, inside the proxy.
+    Embedded,
+    /// A master that serves `executor.v1.ExecutorService`.
+    Grpc {
+        /// Where: `http://host:port` or `unix:/absolute/path`.
+        endpoint: String,
+    },
 }
 
 impl Default for LogSection {
@@ -99,7 +114,7 @@ impl Default for WindowSection {
 
 impl Default for BackendSection {
     fn default() -> Self {
-        Self { kind: BackendKind::Embedded, execute_timeout_ms: 30_000 }
+        Self { kind: Kind::Embedded, endpoint: None, execute_timeout_ms: 30_000 }
     }
 }
 
@@ -129,10 +144,11 @@ pub struct Config {
     pub window_commits: u32,
     /// Most bytes in them. Default 32 MiB, 64 KiB to 1 GiB; memory grows with it. A larger commit is taken alone.
     pub window_bytes: u64,
-    /// Which executor stands behind the proxy. Default `embedded`.
+    /// Which executor stands behind the proxy. Keys `backend.kind`, default `embedded`, and `backend.endpoint`, required by
+    /// `grpc`.
     pub backend: BackendKind,
     /// Time that the executor has for the oldest commit in flight, or for any other request, before the service stops with
-    /// exit code 1. Key `backend.execute_timeout_ms`, default 30000, 1000 to 600000. Short: a slow disk ends the
+    /// exit code 1, or, where it is a master of its own, before it is given up and asked anew. Key `backend.execute_timeout_ms`, default 30000, 1000 to 600000. Short: a slow disk ends the
     /// service. Long: an executor that hangs is restarted late.
     pub execute_timeout: Duration,
 }
@@ -186,6 +202,7 @@ impl Config {
             "window.bytes",
             format!("is {bytes}, allowed are 65536 to 1073741824"),
         );
+        let backend = check_backend(file.backend.kind, file.backend.endpoint, problems);
         let execute_timeout_ms = file.backend.execute_timeout_ms;
         problems.check(
             (1000..=600_000).contains(&execute_timeout_ms),
@@ -202,9 +219,31 @@ impl Config {
             log_filter: file.log.filter,
             window_commits: commits,
             window_bytes: bytes,
-            backend: file.backend.kind,
+            backend: backend?,
             execute_timeout: Duration::from_millis(execute_timeout_ms),
         })
+    }
+}
+
+/// `None` only if a problem was noted.
+fn check_backend(kind: Kind, endpoint: Option<String>, problems: &mut Problems) -> Option<BackendKind> {
+    match (kind, endpoint) {
+        (Kind::Embedded, None) => Some(BackendKind::Embedded),
+        (Kind::Embedded, Some(_)) => {
+            problems.push("backend.endpoint", "is for kind = \"grpc\", the embedded ledger has none");
+            None
+        }
+        (Kind::Grpc, None) => {
+            problems.push("backend.endpoint", "is missing; kind = \"grpc\" needs the address of the master");
+            None
+        }
+        (Kind::Grpc, Some(endpoint)) => match grpc::endpoint(&endpoint) {
+            Ok(_) => Some(BackendKind::Grpc { endpoint }),
+            Err(error) => {
+                problems.push("backend.endpoint", error.to_string());
+                None
+            }
+        },
     }
 }
 

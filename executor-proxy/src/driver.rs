@@ -1,6 +1,8 @@
 //! The one task that owns the sequencer and the executor.
 //!
-//! It loads the executor, then takes in turn: executions that became durable, requests, and commits of the open stream.
+//! It loads the executor, then takes in turn: executions that became durable, requests, and commits of the open stream. An
+//! executor that is lost and can be loaded again ends the stream and nothing else; until it is loaded, nobody is answered as if
+//! anything were known.
 //! A commit is read from its stream only when there is room for its acknowledgement, so a client that does not read
 //! holds up its own stream and nothing else. The window of the sequencer bounds what is taken and not yet durable.
 
@@ -12,8 +14,7 @@ use std::time::Duration;
 
 use metanode_telemetry::{as_i64, metrics::ExecutorMetrics, names::TARGET_STARTUP};
 use sequencer_core::{
-    Boundary, Digest, ExecutedOutOfOrder, Opening, Params, ParamsError, Position, Recovered, Refusal,
-    Sequencer,
+    Digest, ExecutedOutOfOrder, Opening, Params, ParamsError, Position, Recovered, Refusal, Sequencer,
 };
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::{
-    backend::{Backend, BackendError, Executed, Executor, Loaded},
+    backend::{Backend, BackendError, EpochStart, Executed, Executor, Loaded},
     error,
     network::Network,
     wire,
@@ -62,10 +63,8 @@ pub enum Request {
     },
     /// Advance to the next epoch; answered with the epoch in force.
     AdvanceEpoch {
-        /// The boundary.
-        boundary: Boundary,
-        /// Digest of the next committee.
-        committee_digest: [u8; 32],
+        /// The boundary, and what begins there.
+        start: EpochStart,
         /// Where the answer goes.
         answer: oneshot::Sender<Result<u64, Status>>,
     },
@@ -110,26 +109,40 @@ pub struct Settings {
 ///
 /// # Errors
 /// [`DriverError`].
-pub async fn run<B: Backend>(settings: Settings, backend: B) -> Result<(), DriverError> {
+pub async fn run<B: Backend>(mut settings: Settings, mut backend: B) -> Result<(), DriverError> {
     let shutdown = settings.shutdown.clone();
-    let (executor, loaded) = tokio::select! {
-        loaded = backend.load() => loaded?,
-        () = shutdown.cancelled() => return Ok(()),
-    };
-    let mut driver = Driver::new(settings, executor, loaded)?;
-    let outcome = driver.serve(&shutdown).await;
-    driver.end(outcome).await
+    loop {
+        let (executor, loaded) = tokio::select! {
+            biased;
+            loaded = backend.load() => loaded?,
+            () = shutdown.cancelled() => return Ok(()),
+            () = refuse(&mut settings.requests) => return Ok(()),
+        };
+        let mut driver = Driver::new(settings, executor, loaded)?;
+        match driver.serve(&shutdown).await {
+            Err(DriverError::Executor(error)) if B::outlives(&error) => settings = driver.lost(error),
+            outcome => return driver.end(outcome, B::outlives).await,
+        }
+    }
+}
+
+/// Answers what comes while the executor is loaded; ends when the server is gone.
+async fn refuse(requests: &mut mpsc::Receiver<Request>) {
+    while let Some(request) = requests.recv().await {
+        // Whoever asked may have gone.
+        match request {
+            Request::Open { outbound, .. } => drop(outbound.try_send(Err(error::not_ready()))),
+            Request::AdvanceEpoch { answer, .. } => drop(answer.send(Err(error::not_ready()))),
+        }
+    }
 }
 
 struct Driver<E> {
+    settings: Settings,
     executor: E,
     sequencer: Sequencer,
     stream: Option<Stream>,
     in_flight: InFlight,
-    execute_timeout: Duration,
-    requests: mpsc::Receiver<Request>,
-    standing: watch::Sender<Standing>,
-    metrics: ExecutorMetrics,
 }
 
 impl<E: Executor> Driver<E> {
@@ -143,9 +156,8 @@ impl<E: Executor> Driver<E> {
         };
         let sequencer = Sequencer::recover(&settings.params, recovered)?;
         let Loaded { executed, state_root, epoch, .. } = loaded;
-        let Settings { requests, standing, metrics, execute_timeout, .. } = settings;
-        standing.send_replace(Standing { ready: true, executed, state_root, epoch });
-        metrics.executed_index.set(executed.index);
+        settings.standing.send_replace(Standing { ready: true, executed, state_root, epoch });
+        settings.metrics.executed_index.set(executed.index);
         tracing::info!(
             target: TARGET_STARTUP,
             block_number = as_i64(executed.index),
@@ -155,16 +167,8 @@ impl<E: Executor> Driver<E> {
             incarnation = as_i64(loaded.incarnation.0),
             "[STARTUP] executor position loaded"
         );
-        Ok(Self {
-            executor,
-            sequencer,
-            stream: None,
-            in_flight: InFlight::new(execute_timeout),
-            execute_timeout,
-            requests,
-            standing,
-            metrics,
-        })
+        let in_flight = InFlight::new(settings.execute_timeout);
+        Ok(Self { settings, executor, sequencer, stream: None, in_flight })
     }
 
     async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), DriverError> {
@@ -177,19 +181,32 @@ impl<E: Executor> Driver<E> {
                     self.executed(outcome?)?;
                     self.retry_parked().await?;
                 }
-                Some(request) = self.requests.recv() => self.request(request).await?,
+                Some(request) = self.settings.requests.recv() => self.request(request).await?,
                 inbound = stream::next(&mut self.stream), if reads => self.inbound(inbound).await?,
+                error = self.executor.lost() => return Err(error.into()),
             }
         }
     }
 
-    /// Ends: what was taken is executed and acknowledged, the stream is told why, the storage is let go.
-    async fn end(mut self, outcome: Result<(), DriverError>) -> Result<(), DriverError> {
+    /// Ends: what was taken is executed and acknowledged, the stream is told why, the storage is let go. What can be
+    /// loaded again is no failure of this process at its end: the next one loads it.
+    async fn end(
+        mut self,
+        outcome: Result<(), DriverError>,
+        outlives: fn(&BackendError) -> bool,
+    ) -> Result<(), DriverError> {
         let outcome = match outcome {
             Ok(()) => self.finish_in_flight().await,
             failed => failed,
         };
-        self.standing.send_modify(|standing| standing.ready = false);
+        let outcome = match outcome {
+            Err(DriverError::Executor(error)) if outlives(&error) => {
+                drop(self.lost(error));
+                return Ok(());
+            }
+            outcome => outcome,
+        };
+        self.settings.standing.send_modify(|standing| standing.ready = false);
         let last_word = if outcome.is_ok() { error::draining() } else { error::storage_failed() };
         self.end_stream(last_word);
         match outcome {
@@ -198,11 +215,29 @@ impl<E: Executor> Driver<E> {
         }
     }
 
+    /// Forgets the executor: nothing in flight is acknowledged, and the stream is told what the executor said, or that nothing
+    /// is known.
+    fn lost(mut self, error: BackendError) -> Settings {
+        self.settings.standing.send_modify(|standing| standing.ready = false);
+        tracing::error!(
+            target: TARGET_STARTUP,
+            error = &error as &dyn std::error::Error,
+            in_flight = as_i64(self.sequencer.in_flight()),
+            "[SEQUENTIAL-BUFFER] executor lost, it is asked again where it stands"
+        );
+        let last_word = match error {
+            BackendError::Told(status) => *status,
+            _ => error::not_ready(),
+        };
+        self.end_stream(last_word);
+        self.settings
+    }
+
     async fn request(&mut self, request: Request) -> Result<(), DriverError> {
         match request {
             Request::Open { opening, inbound, outbound } => self.open(opening, inbound, outbound).await,
-            Request::AdvanceEpoch { boundary, committee_digest, answer } => {
-                let epoch = self.advance_epoch(&boundary, committee_digest).await?;
+            Request::AdvanceEpoch { start, answer } => {
+                let epoch = self.advance_epoch(start).await?;
                 // Whoever asked may have gone.
                 let _ = answer.send(epoch.map_err(|refusal| error::refused(&refusal)));
                 Ok(())
@@ -213,16 +248,16 @@ impl<E: Executor> Driver<E> {
     /// A commit is durable: the cursor moves, reads see it, then it is acknowledged.
     fn executed(&mut self, (executed, commit): (Executed, Taken)) -> Result<(), DriverError> {
         self.sequencer.executed_one(executed.position)?;
-        self.standing.send_modify(|standing| {
+        self.settings.standing.send_modify(|standing| {
             standing.executed = executed.position;
             standing.state_root = executed.state_root;
         });
         let rejected = u64::try_from(executed.rejected.len()).unwrap_or(u64::MAX);
-        self.metrics.executed_index.set(executed.position.index);
-        self.metrics.commits_executed.increment();
-        self.metrics.transactions_rejected.add(rejected);
-        self.metrics.transactions_executed.add(commit.transactions.saturating_sub(rejected));
-        self.metrics.execution_duration.record(commit.since.elapsed());
+        self.settings.metrics.executed_index.set(executed.position.index);
+        self.settings.metrics.commits_executed.increment();
+        self.settings.metrics.transactions_rejected.add(rejected);
+        self.settings.metrics.transactions_executed.add(commit.transactions.saturating_sub(rejected));
+        self.settings.metrics.execution_duration.record(commit.since.elapsed());
         tracing::debug!(
             commit_index = as_i64(executed.position.index),
             rejected = as_i64(rejected),
@@ -251,7 +286,7 @@ impl<E: Executor> Driver<E> {
         if !self.sequencer.needs_stored(index) {
             return Ok(None);
         }
-        Ok(bounded(self.execute_timeout, self.executor.executed(index)).await?)
+        Ok(bounded(self.settings.execute_timeout, self.executor.executed(index)).await?)
     }
 
     fn end_stream(&mut self, last_word: Status) {
@@ -273,7 +308,7 @@ impl<E: Executor> Driver<E> {
         let text = refusal.to_string();
         match refusal {
             Refusal::Gap { expected, index } => {
-                self.metrics.gaps.increment();
+                self.settings.metrics.gaps.increment();
                 let (expected_index, commit_index) = (as_i64(*expected), as_i64(*index));
                 tracing::warn!(target: TARGET_STARTUP, expected_index, commit_index, "[SEQUENTIAL-BUFFER] gap");
             }
@@ -285,7 +320,7 @@ impl<E: Executor> Driver<E> {
                 "[SEQUENTIAL-BUFFER] fork"
             ),
             Refusal::Fenced { incarnation } => {
-                self.metrics.fences.increment();
+                self.settings.metrics.fences.increment();
                 let incarnation = as_i64(incarnation.0);
                 tracing::warn!(target: TARGET_STARTUP, incarnation, "[SEQUENTIAL-BUFFER] older sender fenced");
             }

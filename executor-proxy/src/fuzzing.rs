@@ -93,7 +93,7 @@ impl Executor {
     fn take(&mut self, message: consensus::Commit) {
         let Ok(commit) = wire::commit(message, &LIMITS) else { return };
         assert!(
-            commit.size_bytes <= LIMITS.max_bytes && commit.transactions.len() <= LIMITS.max_transactions
+            commit.size_bytes <= LIMITS.max_bytes && commit.transactions().count() <= LIMITS.max_transactions
         );
         let header = Header {
             index: commit.index,
@@ -111,8 +111,8 @@ impl Executor {
     }
 
     fn execute(&mut self, commit: &Commit) {
-        let transactions = commit.transactions.iter().map(|transaction| reference_ledger::Transaction {
-            bytes: &transaction.bytes,
+        let transactions = commit.transactions().map(|transaction| reference_ledger::Transaction {
+            bytes: transaction.bytes,
             duplicate: transaction.duplicate,
         });
         let executed = self.ledger.execute(&reference_ledger::Commit {
@@ -124,7 +124,7 @@ impl Executor {
             transactions: transactions.collect(),
         });
         let executed = executed.expect("the sequencer lets one chain through");
-        assert_eq!(executed.results.len(), commit.transactions.len());
+        assert_eq!(executed.results.len(), commit.transactions().count());
         let total: u64 = self.ledger.accounts().map(|(_, account)| account.balance).sum();
         assert_eq!(total, 1_000, "units are made or lost");
         self.sequencer

@@ -17,8 +17,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     backend::{
-        Backend,
+        Backend, BackendError,
         embedded::{EmbeddedBackend, FOLDER},
+        grpc::GrpcBackend,
     },
     config::Config,
     driver::{self, Standing},
@@ -53,7 +54,7 @@ pub struct Node {
     metrics_address: Option<SocketAddr>,
 }
 
-/// The executor that the configuration asks for.
+/// The embedded executor of a configuration.
 #[must_use]
 pub fn embedded(config: &Config, metrics: ExecutorMetrics) -> EmbeddedBackend {
     EmbeddedBackend {
@@ -64,6 +65,14 @@ pub fn embedded(config: &Config, metrics: ExecutorMetrics) -> EmbeddedBackend {
         window_commits: window_commits(config),
         metrics,
     }
+}
+
+/// The master that the configuration asks for.
+///
+/// # Errors
+/// [`BackendError::Endpoint`]; a configuration that was checked has none.
+pub fn master(config: &Config, endpoint: &str) -> Result<GrpcBackend, BackendError> {
+    GrpcBackend::new(endpoint, config.network.clone(), window_commits(config))
 }
 
 impl Node {

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::{
+    backend::EpochStart,
     driver::{self, Inbound, Outbound, Standing},
     error,
     network::Network,
@@ -126,7 +127,8 @@ impl ExecutorService for Service {
         let last = Position { index: request.boundary_index, digest: Digest(boundary_digest) };
         let boundary = Boundary { new_epoch: request.new_epoch, last };
         let (answer, answered) = oneshot::channel();
-        let ask = driver::Request::AdvanceEpoch { boundary, committee_digest, answer };
+        let start = EpochStart { boundary, committee_digest, timestamp_ms: request.timestamp_ms };
+        let ask = driver::Request::AdvanceEpoch { start, answer };
         self.requests.send(ask).await.map_err(|_| error::draining())?;
         let epoch = answered.await.map_err(|_| error::draining())??;
         Ok(Response::new(AdvanceEpochResponse { epoch }))

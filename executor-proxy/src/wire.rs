@@ -9,7 +9,7 @@ use sequencer_core::{Authority, ChainId, Digest, Opened, Opening, Position};
 use thiserror::Error;
 
 use crate::{
-    backend::{Commit, Executed, Transaction},
+    backend::{Commit, Executed, is_marked},
     network::CommitLimits,
 };
 
@@ -73,14 +73,9 @@ pub fn commit(message: consensus::Commit, limits: &CommitLimits) -> Result<Commi
     }
     let size_bytes = check_size(&message.blocks, limits)?;
     let (index, epoch, timestamp_ms) = (message.index, message.epoch, message.timestamp_ms);
-    let marks = message.duplicate_marks;
-    let all = message.blocks.into_iter().flat_map(|block| block.transactions);
-    let transactions: Vec<_> = all
-        .enumerate()
-        .map(|(position, bytes)| Transaction { bytes, duplicate: is_marked(&marks, position) })
-        .collect();
-    check_marks(&marks, transactions.len())?;
-    Ok(Commit { index, epoch, previous_digest, digest, timestamp_ms, transactions, size_bytes })
+    let count = message.blocks.iter().map(|block| block.transactions.len()).sum();
+    check_marks(&message.duplicate_marks, count)?;
+    Ok(Commit { index, epoch, previous_digest, digest, timestamp_ms, size_bytes, message: Box::new(message) })
 }
 
 /// Answers an opening.
@@ -105,8 +100,11 @@ pub fn acknowledgement(executed: Executed, duplicate: bool) -> wire::ExecuteComm
         digest: to_bytes(executed.position.digest),
         state_root: executed.state_root.map(to_bytes).unwrap_or_default(),
         rejected: rejected.collect(),
-        results_unknown: false,
-        epoch_end: None,
+        results_unknown: executed.results_unknown,
+        epoch_end: executed.epoch_end.map(|end| wire::EpochEnd {
+            next_epoch: end.epoch,
+            committee_digest: bytes::Bytes::copy_from_slice(&end.committee_digest),
+        }),
         duplicate,
     }))
 }
@@ -163,11 +161,6 @@ fn check_size(blocks: &[consensus::CommittedBlock], limits: &CommitLimits) -> Re
         return Err(Malformed::new("commit.blocks", problem));
     }
     Ok(size_bytes)
-}
-
-/// Least significant bit of byte 0 first.
-fn is_marked(marks: &[u8], position: usize) -> bool {
-    marks.get(position / 8).is_some_and(|byte| byte & (1 << (position % 8)) != 0)
 }
 
 fn check_marks(marks: &[u8], count: usize) -> Result<(), Malformed> {

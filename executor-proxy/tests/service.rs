@@ -10,6 +10,8 @@ mod harness;
 mod leases;
 #[path = "service/malformed.rs"]
 mod malformed;
+#[path = "service/master.rs"]
+mod master;
 #[path = "service/restart.rs"]
 mod restart;
 #[path = "service/scripted.rs"]

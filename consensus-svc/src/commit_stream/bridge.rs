@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{CommitDigest, CommitIndex, Epoch, Genesis, ProtocolParameters};
+use consensus_core::{CommitDigest, CommitIndex, Epoch, Genesis};
 use metanode_proto::{
     consensus::v1::ExecutorStep,
     executor::v1::{Lease, StreamOpening},
@@ -12,8 +12,8 @@ use metanode_proto::{
 };
 use metanode_shell::{
     backoff::Backoff,
-    executor::{CallError, ExecutorClient},
-    grpc, status,
+    executor::{CallError, ExecutorClient, answer_limit},
+    status,
 };
 use metanode_telemetry::{
     metrics::ConsensusMetrics,
@@ -32,9 +32,6 @@ use super::{
     view::Delivery,
 };
 use crate::{submit::Tracker, wire};
-
-/// An encoded rejection: a reason of 256 B, three numbers, and their tags.
-const MAX_REJECTION_BYTES: u64 = 288;
 
 /// What to do while the executor cannot be asked when this process starts (X01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +209,8 @@ impl<S: CommitSource> Bridge<S> {
     /// One connection, one handshake, one open stream.
     async fn connect(&mut self) -> Result<Session<S>, AttemptError> {
         self.outlets.step(ExecutorStep::Connecting);
-        let limit = answer_limit(self.genesis.parameters());
+        let parameters = self.genesis.parameters();
+        let limit = answer_limit(parameters.max_commit_bytes, u64::from(parameters.max_commit_transactions));
         let mut client =
             ExecutorClient::connect(&self.settings.endpoint, limit, self.settings.call_timeout).await?;
         let start = match self.unasked_after {
@@ -383,7 +381,8 @@ impl<S: CommitSource> Bridge<S> {
             }
             AttemptError::Call(CallError::Connect(_) | CallError::TimedOut { .. })
             | AttemptError::NotReady => true,
-            AttemptError::Call(CallError::Malformed { .. }) | AttemptError::Log(_) => false,
+            AttemptError::Call(CallError::Malformed { .. } | CallError::NotServing)
+            | AttemptError::Log(_) => false,
         };
         self.outlets.failed(failure_text(&error));
         match error {
@@ -449,12 +448,6 @@ fn failure_text(error: &AttemptError) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Largest answer that the executor may give, in bytes: every transaction of a commit may be rejected, with a reason.
-fn answer_limit(parameters: &ProtocolParameters) -> usize {
-    let rejections = u64::from(parameters.max_commit_transactions) * MAX_REJECTION_BYTES;
-    grpc::decode_limit(parameters.max_commit_bytes.max(rejections))
 }
 
 impl From<CallError> for AttemptError {

@@ -57,26 +57,50 @@ impl Sequencer {
     /// `Fork` where the position holds another digest, `Gap` where it is ahead of what was let through, or so far behind that
     /// nobody knows its digest. The earlier stream then goes on.
     pub fn open(&mut self, opening: &Opening, stored: Option<Digest>) -> Result<Opened, Refusal> {
+        self.check_sender(opening)?;
+        let incarnation = self.lease(opening.incarnation)?;
+        self.check_after(opening.after, stored)?;
+        Ok(self.opened(opening.authority, incarnation))
+    }
+
+    /// What [`Sequencer::open`] decides but for the lease: for an executor that issues incarnations itself, before it is
+    /// asked for one.
+    ///
+    /// # Errors
+    /// As [`Sequencer::open`], without `Malformed` and `Fenced`.
+    pub fn check_opening(&self, opening: &Opening, stored: Option<Digest>) -> Result<(), Refusal> {
+        self.check_sender(opening)?;
+        self.check_after(opening.after, stored)
+    }
+
+    /// Opens under an incarnation that the executor issued, once [`Sequencer::check_opening`] has let the opening pass.
+    /// Nothing is left to be made durable here.
+    pub fn open_issued(&mut self, opening: &Opening, incarnation: Incarnation) -> Opened {
+        Opened { persist: None, ..self.opened(opening.authority, incarnation) }
+    }
+
+    fn opened(&mut self, authority: Authority, incarnation: Incarnation) -> Opened {
+        let changed = self.incarnation != incarnation || self.authority.is_none();
+        let record = LeaseRecord { authority, incarnation };
+        self.incarnation = incarnation;
+        self.authority = Some(authority);
+        self.last_stream = StreamId(self.last_stream.0.saturating_add(1));
+        let stream = self.last_stream;
+        let ended = self.stream.replace(stream);
+        Opened { stream, ended, incarnation, persist: changed.then_some(record) }
+    }
+
+    fn check_sender(&self, opening: &Opening) -> Result<(), Refusal> {
         let (ours, theirs) = (self.chain_id, opening.chain_id);
         if ours != theirs {
             return Err(Refusal::WrongChain { ours, theirs });
         }
-        if let Some(ours) = self.authority
-            && ours != opening.authority
-        {
-            return Err(Refusal::WrongAuthority { ours, theirs: opening.authority });
+        match self.authority {
+            Some(ours) if ours != opening.authority => {
+                Err(Refusal::WrongAuthority { ours, theirs: opening.authority })
+            }
+            _ => Ok(()),
         }
-        let incarnation = self.lease(opening.incarnation)?;
-        self.check_after(opening.after, stored)?;
-
-        let changed = self.incarnation != incarnation || self.authority.is_none();
-        let record = LeaseRecord { authority: opening.authority, incarnation };
-        self.incarnation = incarnation;
-        self.authority = Some(opening.authority);
-        self.last_stream = StreamId(self.last_stream.0.saturating_add(1));
-        let stream = self.last_stream;
-        let ended = self.stream.replace(stream);
-        Ok(Opened { stream, ended, incarnation, persist: changed.then_some(record) })
     }
 
     /// Order is by incarnation alone: 0 is issued the next, the one in force and higher ones pass.

@@ -172,3 +172,17 @@ fn a_commit_of_another_epoch_is_refused_and_a_duplicate_of_an_older_one_is_not()
     assert_eq!(commit(&mut sequencer, stream, 5), Ok(Decision::Duplicate));
     assert_eq!(sequencer.commit(stream, &next, None), Ok(Decision::Execute));
 }
+
+#[test]
+fn d12_an_incarnation_that_the_executor_issued_is_taken_as_it_is() {
+    let mut sequencer = executed(5);
+    let asked = opening(0, 5);
+    assert_eq!(sequencer.check_opening(&asked, None), Ok(()));
+    let first = sequencer.open_issued(&asked, Incarnation(9));
+    assert_eq!((first.incarnation, first.ended, first.persist), (Incarnation(9), None, None));
+    let second = sequencer.open_issued(&asked, Incarnation(10));
+    assert_eq!((second.incarnation, second.ended), (Incarnation(10), Some(first.stream)));
+    assert_eq!(sequencer.incarnation(), Incarnation(10));
+    let ahead = sequencer.check_opening(&opening(0, 6), None);
+    assert_eq!(ahead, Err(Refusal::Gap { expected: 6, index: 7 }), "all but the lease is judged before");
+}

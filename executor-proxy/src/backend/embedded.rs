@@ -21,7 +21,9 @@ use tokio::{
     task,
 };
 
-use super::{Backend, BackendError, Commit, EpochRecord, Executed, Executor, Loaded, PendingExecution};
+use super::{
+    Backend, BackendError, Commit, EpochRecord, EpochStart, Executed, Executor, Loaded, PendingExecution,
+};
 use worker::Worker;
 
 /// Name of the database within the data folder.
@@ -50,11 +52,12 @@ pub struct EmbeddedBackend {
 impl Backend for EmbeddedBackend {
     type Executor = EmbeddedExecutor;
 
-    async fn load(self) -> Result<(EmbeddedExecutor, Loaded), BackendError> {
-        let queue_bound = self.window_commits.saturating_add(1);
-        let metrics = self.metrics.clone();
+    async fn load(&mut self) -> Result<(EmbeddedExecutor, Loaded), BackendError> {
+        let settings = self.clone();
+        let queue_bound = settings.window_commits.saturating_add(1);
+        let metrics = settings.metrics.clone();
         let state =
-            task::spawn_blocking(move || load::load(&self)).await.map_err(|_| BackendError::Ended)??;
+            task::spawn_blocking(move || load::load(&settings)).await.map_err(|_| BackendError::Ended)??;
         let loaded = state.loaded;
         let (jobs, queue) = mpsc::channel(queue_bound);
         let (store, ended) = (Arc::clone(&state.store), Worker::spawn(state, queue, queue_bound, metrics)?);
@@ -125,7 +128,9 @@ impl Executor for EmbeddedExecutor {
         self.record(|answer| Job::Lease { lease, answer }).await
     }
 
-    async fn record_epoch(&mut self, epoch: EpochRecord) -> Result<(), BackendError> {
+    async fn begin_epoch(&mut self, start: EpochStart) -> Result<(), BackendError> {
+        let EpochStart { boundary, committee_digest, timestamp_ms: _ } = start;
+        let epoch = EpochRecord { epoch: boundary.new_epoch, committee_digest };
         self.record(|answer| Job::Epoch { epoch, answer }).await
     }
 

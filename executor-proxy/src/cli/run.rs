@@ -12,8 +12,9 @@ use tokio::runtime::Runtime;
 
 use super::tell;
 use crate::{
+    backend::BackendError,
     config::{BackendKind, Config},
-    node::{Node, StartError, embedded},
+    node::{Node, StartError, embedded, master},
 };
 
 /// Time for threads that are still busy when all tasks have ended.
@@ -26,6 +27,8 @@ enum RunError {
     Runtime(#[source] std::io::Error),
     #[error("cannot start")]
     Start(#[from] StartError),
+    #[error("cannot start")]
+    Backend(#[from] BackendError),
     #[error("stopped")]
     Task(#[from] TaskError),
 }
@@ -63,10 +66,13 @@ fn serve(config: &Config, telemetry: Telemetry) -> Result<Stopped, RunError> {
     let runtime = Runtime::new().map_err(RunError::Runtime)?;
     let metrics = ExecutorMetrics::new(&telemetry.meter());
     let outcome = runtime.block_on(async {
-        let node = match config.backend {
+        let node = match &config.backend {
             BackendKind::Embedded => {
                 let backend = embedded(config, metrics.clone());
                 Node::start(config, backend, telemetry, metrics).await?
+            }
+            BackendKind::Grpc { endpoint } => {
+                Node::start(config, master(config, endpoint)?, telemetry, metrics).await?
             }
         };
         Ok(node.run_until_signal().await?)

@@ -1,8 +1,9 @@
 //! Openings, commits and epochs: what the sequencer decides of them, done.
 
 use metanode_telemetry::{as_i64, names::TARGET_STARTUP};
-use sequencer_core::{Boundary, Decision, EpochStep, Header, Opening, Refusal};
+use sequencer_core::{Decision, Digest, EpochStep, Header, Opened, Opening, Refusal};
 use tokio::{sync::mpsc, time::Instant};
+use tonic::Status;
 
 use super::{
     Driver, DriverError, Inbound, Outbound,
@@ -10,7 +11,7 @@ use super::{
     stream::{Permit, Stream},
 };
 use crate::{
-    backend::{Commit, EpochRecord, Executed, Executor},
+    backend::{Commit, EpochStart, Executed, Executor, Lease},
     error, wire,
 };
 
@@ -29,17 +30,20 @@ impl<E: Executor> Driver<E> {
             tracing::debug!(target: TARGET_STARTUP, "[EXECUTOR-REQ] opening dropped, its client has gone");
             return Ok(());
         }
-        let opened = match self.sequencer.open(&opening, stored) {
-            Ok(opened) => opened,
-            Err(refusal) => {
-                self.note_refusal(&refusal);
+        let opened = match self.judge_opening(&opening, stored).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(status)) => {
                 // The channel of a new stream has room; if the client has gone, nobody is to be told.
-                let _ = outbound.try_send(Err(error::refused(&refusal)));
+                let _ = outbound.try_send(Err(*status));
                 return Ok(());
+            }
+            Err(error) => {
+                let _ = outbound.try_send(Err(error::not_ready()));
+                return Err(error);
             }
         };
         if self.stream.is_some() {
-            self.metrics.fences.increment();
+            self.settings.metrics.fences.increment();
             let incarnation = opened.incarnation;
             tracing::warn!(
                 target: TARGET_STARTUP,
@@ -48,9 +52,8 @@ impl<E: Executor> Driver<E> {
             );
             self.end_stream(error::refused(&Refusal::Fenced { incarnation }));
         }
-        self.finish_in_flight().await?;
         if let Some(lease) = opened.persist {
-            bounded(self.execute_timeout, self.executor.record_lease(lease)).await?;
+            bounded(self.settings.execute_timeout, self.executor.record_lease(lease)).await?;
         }
         let block_number = self.sequencer.executed().index;
         tracing::info!(
@@ -67,21 +70,52 @@ impl<E: Executor> Driver<E> {
         Ok(())
     }
 
+    /// What was sent before is executed first, so that whoever issues the incarnation judges the position that counts. An
+    /// error is for the client.
+    async fn judge_opening(
+        &mut self,
+        opening: &Opening,
+        stored: Option<Digest>,
+    ) -> Result<Result<Opened, Box<Status>>, DriverError> {
+        if let Err(refusal) = self.sequencer.check_opening(opening, stored) {
+            return Ok(Err(self.refused(&refusal)));
+        }
+        self.finish_in_flight().await?;
+        let executed = self.sequencer.executed();
+        let lease = self.executor.lease(opening, executed);
+        match bounded(self.settings.execute_timeout, lease).await? {
+            Lease::Ours => Ok(self.sequencer.open(opening, stored).map_err(|refusal| self.refused(&refusal))),
+            Lease::Issued(incarnation) => Ok(Ok(self.sequencer.open_issued(opening, incarnation))),
+            Lease::Refused(status) => {
+                tracing::error!(
+                    target: TARGET_STARTUP,
+                    refusal = status.message(),
+                    "[SEQUENTIAL-BUFFER] opening refused by the master"
+                );
+                Ok(Err(status))
+            }
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Box<Status> {
+        self.note_refusal(refusal);
+        Box::new(error::refused(refusal))
+    }
+
     pub(super) async fn advance_epoch(
         &mut self,
-        boundary: &Boundary,
-        committee_digest: [u8; 32],
+        start: EpochStart,
     ) -> Result<Result<u64, Refusal>, DriverError> {
+        let boundary = start.boundary;
         let stored = self.stored(boundary.last.index).await?.map(|executed| executed.position.digest);
-        match self.sequencer.advance_epoch(boundary, stored) {
+        match self.sequencer.advance_epoch(&boundary, stored) {
             Err(refusal) => return Ok(Err(refusal)),
             Ok(EpochStep::InForce) => {}
             Ok(EpochStep::Advance) => {
                 let epoch = boundary.new_epoch;
-                let record = EpochRecord { epoch, committee_digest };
-                bounded(self.execute_timeout, self.executor.record_epoch(record)).await?;
+                bounded(self.settings.execute_timeout, self.executor.begin_epoch(start)).await?;
                 self.sequencer.epoch_advanced(epoch);
-                self.standing.send_modify(|standing| standing.epoch = epoch);
+                self.settings.standing.send_modify(|standing| standing.epoch = epoch);
                 tracing::info!(
                     target: TARGET_STARTUP,
                     epoch = as_i64(epoch),
@@ -122,7 +156,7 @@ impl<E: Executor> Driver<E> {
             Ok(Decision::Execute) => self.execute(commit, acknowledgement).await?,
             Ok(Decision::Duplicate) => self.duplicate(commit.index, before, acknowledgement).await?,
             // The one in flight is acknowledged in its turn.
-            Ok(Decision::Pending) => self.metrics.duplicates.increment(),
+            Ok(Decision::Pending) => self.settings.metrics.duplicates.increment(),
             Ok(Decision::Wait) => {
                 if let Some(stream) = &mut self.stream {
                     stream.park(commit, acknowledgement);
@@ -138,11 +172,11 @@ impl<E: Executor> Driver<E> {
     }
 
     async fn execute(&mut self, commit: Commit, acknowledgement: Permit) -> Result<(), DriverError> {
-        let transactions = commit.transactions.iter().filter(|transaction| !transaction.duplicate).count();
+        let transactions = commit.transactions().filter(|transaction| !transaction.duplicate).count();
         let transactions = u64::try_from(transactions).unwrap_or(u64::MAX);
         let taken = Taken { acknowledgement, since: Instant::now(), transactions };
         let taking = self.executor.execute(self.sequencer.incarnation(), commit);
-        let pending = bounded(self.execute_timeout, taking).await?;
+        let pending = bounded(self.settings.execute_timeout, taking).await?;
         self.in_flight.push(pending, taken);
         Ok(())
     }
@@ -154,7 +188,7 @@ impl<E: Executor> Driver<E> {
         before: Option<Executed>,
         acknowledgement: Permit,
     ) -> Result<(), DriverError> {
-        self.metrics.duplicates.increment();
+        self.settings.metrics.duplicates.increment();
         tracing::debug!(
             target: TARGET_STARTUP,
             commit_index = as_i64(index),
@@ -162,7 +196,7 @@ impl<E: Executor> Driver<E> {
         );
         let known = match before {
             Some(executed) => Some(executed),
-            None => bounded(self.execute_timeout, self.executor.executed(index)).await?,
+            None => bounded(self.settings.execute_timeout, self.executor.executed(index)).await?,
         };
         match known {
             Some(executed) => drop(acknowledgement.send(Ok(wire::acknowledgement(executed, true)))),

@@ -65,7 +65,11 @@ fn marks_are_read_from_the_least_significant_bit_on() {
         ..message(&[0, 0, 0, 0, 0, 0, 0, 0, 0])
     };
     let read = commit(marked(&[0b0000_0101, 0b1]), &LIMITS).unwrap();
-    let places: Vec<_> = (0..9_usize).filter(|position| read.transactions[*position].duplicate).collect();
+    let places: Vec<_> = (0..9_usize)
+        .zip(read.transactions())
+        .filter(|(_, one)| one.duplicate)
+        .map(|(place, _)| place)
+        .collect();
     assert_eq!(places, [0, 2, 8]);
     assert_eq!(refused_field(marked(&[0, 0b10])), "commit.duplicate_marks");
     assert_eq!(refused_field(marked(&[0, 0, 0])), "commit.duplicate_marks");

@@ -74,10 +74,15 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts with the embedded ledger and waits until it is loaded.
     pub(crate) async fn start(folder: &Path) -> Self {
-        let config = write_files(folder);
+        Self::start_at(folder, "127.0.0.1:0").await
+    }
+
+    /// As [`Proxy::start`], at an address.
+    pub(crate) async fn start_at(folder: &Path, address: &str) -> Self {
+        let mut config = write_files(folder);
+        config.listen = address.to_owned();
         let telemetry = Telemetry::for_test().unwrap();
-        let metrics = ExecutorMetrics::new(&telemetry.meter());
-        let backend = embedded(&config, metrics.clone());
+        let backend = embedded(&config, ExecutorMetrics::new(&telemetry.meter()));
         let proxy = Self::start_with(&config, backend).await;
         proxy.client().wait_until_ready().await;
         proxy
@@ -137,10 +142,18 @@ impl Client {
 
     /// Waits for the event that health tells.
     pub(crate) async fn wait_until_ready(&self) {
+        self.wait_until(ServingStatus::Serving).await;
+        assert!(self.position().await.ready);
+    }
+
+    pub(crate) async fn wait_until_not_ready(&self) {
+        self.wait_until(ServingStatus::NotServing).await;
+    }
+
+    async fn wait_until(&self, status: ServingStatus) {
         let request = HealthCheckRequest { service: String::new() };
         let mut changes = self.1.clone().watch(request).await.unwrap().into_inner();
-        while changes.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
-        assert!(self.position().await.ready);
+        while changes.message().await.unwrap().unwrap().status() != status {}
     }
 
     /// Starts a stream without an opening.

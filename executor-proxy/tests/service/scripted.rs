@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use executor_proxy::backend::{
-    Backend, BackendError, Commit, EpochRecord, Executed, Executor, Loaded, PendingExecution,
+    Backend, BackendError, Commit, EpochStart, Executed, Executor, Loaded, PendingExecution,
 };
 use futures::FutureExt;
 use metanode_proto::{executor::v1::AdvanceEpochRequest, reason};
@@ -22,7 +22,7 @@ pub(crate) struct Scripted(pub(crate) mpsc::Sender<(u64, Answer)>);
 impl Backend for Scripted {
     type Executor = Self;
 
-    async fn load(self) -> Result<(Self, Loaded), BackendError> {
+    async fn load(&mut self) -> Result<(Self, Loaded), BackendError> {
         let loaded = Loaded {
             executed: Position::GENESIS,
             state_root: None,
@@ -30,7 +30,7 @@ impl Backend for Scripted {
             incarnation: Incarnation(0),
             epoch: 0,
         };
-        Ok((self, loaded))
+        Ok((Self(self.0.clone()), loaded))
     }
 }
 
@@ -50,7 +50,7 @@ impl Executor for Scripted {
         Ok(())
     }
 
-    async fn record_epoch(&mut self, _: EpochRecord) -> Result<(), BackendError> {
+    async fn begin_epoch(&mut self, _: EpochStart) -> Result<(), BackendError> {
         Ok(())
     }
 
@@ -65,7 +65,13 @@ impl Executor for Scripted {
 
 pub(crate) fn executed(index: u64) -> Executed {
     let digest = sequencer_core::Digest::from_slice(&crate::harness::digest(index)).unwrap();
-    Executed { position: Position { index, digest }, state_root: None, rejected: Vec::new() }
+    Executed {
+        position: Position { index, digest },
+        state_root: None,
+        rejected: Vec::new(),
+        results_unknown: false,
+        epoch_end: None,
+    }
 }
 
 async fn start() -> (tempfile::TempDir, Proxy, mpsc::Receiver<(u64, Answer)>) {

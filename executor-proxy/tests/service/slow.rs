@@ -105,7 +105,7 @@ impl Client {
             previous_digest: digest_at(index - 1),
             digest: digest_at(index),
             timestamp_ms: index,
-            transactions: Vec::new(),
+            message: Box::new(crate::harness::commit(index)),
             size_bytes: 128,
         };
         self.commits.send(Inbound::Commit(commit)).await.unwrap();

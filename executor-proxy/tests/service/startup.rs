@@ -34,8 +34,8 @@ struct Held {
 impl Backend for Held {
     type Executor = <EmbeddedBackend as Backend>::Executor;
 
-    async fn load(self) -> Result<(Self::Executor, Loaded), BackendError> {
-        let _ = self.go.await;
+    async fn load(&mut self) -> Result<(Self::Executor, Loaded), BackendError> {
+        let _ = (&mut self.go).await;
         self.inner.load().await
     }
 }
@@ -113,11 +113,11 @@ async fn a_ledger_of_another_network_or_authority_is_not_loaded() {
     proxy.stop().await.unwrap();
     let stored = || backend(folder.path());
 
-    let other = EmbeddedBackend { chain_id: ChainId([7; 32]), ..stored() };
+    let mut other = EmbeddedBackend { chain_id: ChainId([7; 32]), ..stored() };
     assert!(matches!(other.load().await, Err(BackendError::OtherChain { .. })));
-    let other = EmbeddedBackend { accounts: vec![(AccountKey([7; 32]), 1)], ..stored() };
+    let mut other = EmbeddedBackend { accounts: vec![(AccountKey([7; 32]), 1)], ..stored() };
     assert!(matches!(other.load().await, Err(BackendError::OtherGenesis { .. })));
-    let other = EmbeddedBackend { authority: Authority([7; 32]), ..stored() };
+    let mut other = EmbeddedBackend { authority: Authority([7; 32]), ..stored() };
     assert!(matches!(other.load().await, Err(BackendError::OtherAuthority { .. })));
     assert!(stored().load().await.is_ok());
 }
@@ -127,7 +127,7 @@ async fn s04_accounts_that_do_not_hash_to_the_stored_root_are_not_loaded() {
     use metanode_shell::durable::{Store, StoreOptions, WriteBatch};
     let folder = folder_with_one_commit().await;
 
-    let stored = backend(folder.path());
+    let mut stored = backend(folder.path());
     let store = Store::open(&stored.path, &StoreOptions::default()).unwrap();
     let (key, _) = store.scan_prefix(b"a|", &[]).next().unwrap().unwrap();
     let mut batch = WriteBatch::default();

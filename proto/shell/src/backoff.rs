@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// First pause; with jitter up to twice as long.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 /// Longest pause before jitter.
-const MAX_DELAY: Duration = Duration::from_secs(5);
+pub const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// Doubling, capped, jittered pauses without an end.
 #[derive(Debug)]

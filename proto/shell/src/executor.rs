@@ -1,19 +1,31 @@
 //! Calls to an `executor.v1.ExecutorService`: each with a deadline, each answer checked before it is believed. Consensus makes
 //! them to the proxy, and the proxy to a master behind it.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, pending},
+    time::Duration,
+};
 
 use metanode_proto::executor::v1::{
     Acknowledgement, AdvanceEpochRequest, CommitteeMember, ExecuteCommitsRequest, ExecuteCommitsResponse,
     GetCommitteeRequest, GetLastBlockNumberRequest, StreamOpened, StreamOpening, execute_commits_request,
     execute_commits_response, executor_service_client::ExecutorServiceClient,
+    executor_service_server::SERVICE_NAME,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Status, Streaming,
+    Code, Status, Streaming,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::grpc;
+
+/// An encoded rejection: a reason of 256 B, three numbers, and their tags.
+const MAX_REJECTION_BYTES: u64 = 288;
 
 /// What a ready executor says; all fields belong to one durable state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +63,9 @@ pub enum CallError {
         #[source]
         status: Box<Status>,
     },
+    /// It says that it does not serve.
+    #[error("the executor says that it does not serve")]
+    NotServing,
     /// The answer breaks the contract.
     #[error("the executor's answer to {call} is malformed in {field}")]
     Malformed {
@@ -62,8 +77,9 @@ pub enum CallError {
 }
 
 /// A connection to the executor. Dropped after any error.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ExecutorClient {
+    channel: Channel,
     client: ExecutorServiceClient<Channel>,
     call_timeout: Duration,
 }
@@ -92,10 +108,36 @@ impl ExecutorClient {
     ) -> Result<Self, CallError> {
         let channel =
             within(call_timeout, "connect", endpoint.connect()).await?.map_err(CallError::Connect)?;
-        let client = ExecutorServiceClient::new(channel)
+        let client = ExecutorServiceClient::new(channel.clone())
             .max_decoding_message_size(decode_limit)
             .max_encoding_message_size(decode_limit);
-        Ok(Self { client, call_timeout })
+        Ok(Self { channel, client, call_timeout })
+    }
+
+    /// Resolves when the executor says that it does not serve (`grpc.health.v1`), or when nothing is heard of it any more. An
+    /// executor that does not speak of its health is taken for healthy while it answers.
+    pub fn unhealthy(&self) -> impl Future<Output = CallError> + Send + 'static {
+        const CALL: &str = "Watch";
+        let mut client = HealthClient::new(self.channel.clone());
+        async move {
+            let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+            let refused = |status| CallError::Refused { call: CALL, status: Box::new(status) };
+            let mut changes = match client.watch(request).await {
+                Ok(changes) => changes.into_inner(),
+                Err(status) if status.code() == Code::Unimplemented => return pending().await,
+                Err(status) => return refused(status),
+            };
+            loop {
+                match changes.message().await {
+                    Ok(Some(change)) if change.status() == ServingStatus::NotServing => {
+                        return CallError::NotServing;
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => return CallError::Malformed { call: CALL, field: "status" },
+                    Err(status) => return refused(status),
+                }
+            }
+        }
     }
 
     /// The executor's position; `None` while it loads its state (X02).
@@ -193,6 +235,12 @@ impl CheckedAcknowledgement {
             wire,
         })
     }
+}
+
+/// Largest answer that an executor may give, in bytes: every transaction of a commit may be rejected, with a reason.
+#[must_use]
+pub fn answer_limit(max_commit_bytes: u64, max_commit_transactions: u64) -> usize {
+    grpc::decode_limit(max_commit_bytes.max(max_commit_transactions.saturating_mul(MAX_REJECTION_BYTES)))
 }
 
 /// Empty is none, 32 bytes are a root, anything else is malformed.

@@ -212,6 +212,8 @@ impl StoredCommit {
             },
             state_root: Some(sequencer_core::Digest(self.state_root.0)),
             rejected: rejected.collect(),
+            results_unknown: false,
+            epoch_end: None,
         }
     }
 

@@ -86,9 +86,8 @@ impl Worker {
             return Err(not_next());
         }
         let transactions = commit
-            .transactions
-            .iter()
-            .map(|transaction| Transaction { bytes: &transaction.bytes, duplicate: transaction.duplicate });
+            .transactions()
+            .map(|transaction| Transaction { bytes: transaction.bytes, duplicate: transaction.duplicate });
         let input = LedgerCommit {
             index: commit.index,
             epoch: commit.epoch,

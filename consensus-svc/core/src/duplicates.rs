@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     commit::CommittedSubDag,
-    digest_map::DigestSet,
+    digest_index::DigestIndex,
     genesis::ProtocolParameters,
     transaction::Transaction,
     types::{Timestamp, TransactionDigest},
@@ -19,7 +19,8 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Entry {
     timestamp: Timestamp,
-    digests: Vec<TransactionDigest>,
+    /// How many of the window's digests are this commit's.
+    digests: usize,
 }
 
 /// Digests of the transactions that were committed lately. Bounded by the genesis parameters
@@ -29,7 +30,12 @@ pub struct DuplicateWindow {
     length: std::time::Duration,
     max_entries: usize,
     commits: VecDeque<Entry>,
-    digests: DigestSet,
+    /// Those of older commits first.
+    digests: VecDeque<TransactionDigest>,
+    /// The running number of the first digest; the index gives the running number of each. It wraps: a window holds far fewer
+    /// than 2^32.
+    first: u32,
+    index: DigestIndex,
 }
 
 impl DuplicateWindow {
@@ -39,7 +45,9 @@ impl DuplicateWindow {
             length: parameters.duplicate_window,
             max_entries: usize::try_from(parameters.max_duplicate_entries).unwrap_or(usize::MAX),
             commits: VecDeque::new(),
-            digests: DigestSet::default(),
+            digests: VecDeque::new(),
+            first: 0,
+            index: DigestIndex::default(),
         }
     }
 
@@ -55,7 +63,11 @@ impl DuplicateWindow {
 
     /// Whether a transaction was committed within the window.
     pub fn contains(&self, digest: &TransactionDigest) -> bool {
-        self.digests.contains(digest)
+        let is_there = |number: u32| {
+            let place = usize::try_from(number.wrapping_sub(self.first)).ok();
+            place.and_then(|place| self.digests.get(place)) == Some(digest)
+        };
+        self.index.find(digest, is_there).is_some()
     }
 
     /// Takes the transactions of the next commit in order: answers with its bitmap of duplicates, and lets old commits go.
@@ -66,21 +78,20 @@ impl DuplicateWindow {
         transactions: impl Iterator<Item = &'a Transaction>,
     ) -> Bytes {
         let mut marks = Marks::default();
-        let mut digests = Vec::new();
+        let before = self.digests.len();
         for transaction in transactions {
-            let is_new = self.digests.insert(transaction.digest(), ());
+            let digest = transaction.digest();
+            let is_new = !self.contains(&digest);
             marks.push(!is_new);
             if is_new {
-                digests.push(transaction.digest());
+                self.enter_newest(digest);
             }
         }
-        self.commits.push_back(Entry { timestamp, digests });
+        self.commits.push_back(Entry { timestamp, digests: self.digests.len().saturating_sub(before) });
         while self.commits.front().is_some_and(|oldest| {
             self.digests.len() > self.max_entries || oldest.timestamp.plus(self.length) < timestamp
         }) {
-            for digest in self.commits.pop_front().into_iter().flat_map(|entry| entry.digests) {
-                self.digests.remove(&digest);
-            }
+            self.forget_oldest();
         }
         marks.finish()
     }
@@ -89,16 +100,43 @@ impl DuplicateWindow {
     /// is outside, and with it all older ones.
     pub fn rebuild(&mut self, older: &CommittedSubDag) -> bool {
         let newest = self.commits.back().map_or(older.commit.timestamp, |newest| newest.timestamp);
-        let digests: Vec<_> = older.unmarked_transactions().map(Transaction::digest).collect();
-        let entries = self.digests.len().saturating_add(digests.len());
+        let entries = self.digests.len().saturating_add(older.unmarked_transactions().count());
         let is_inside = older.commit.timestamp.plus(self.length) >= newest && entries <= self.max_entries;
         if is_inside {
-            for digest in &digests {
-                self.digests.insert(*digest, ());
+            let before = self.digests.len();
+            for digest in older.unmarked_transactions().map(Transaction::digest) {
+                self.enter_oldest(digest);
             }
+            let digests = self.digests.len().saturating_sub(before);
             self.commits.push_front(Entry { timestamp: older.commit.timestamp, digests });
         }
         is_inside
+    }
+
+    /// Takes a digest that is not in the window.
+    fn enter_newest(&mut self, digest: TransactionDigest) {
+        // Far fewer than 2^32, see `first`.
+        let after_first = u32::try_from(self.digests.len()).unwrap_or(u32::MAX);
+        self.index.enter(&digest, self.first.wrapping_add(after_first));
+        self.digests.push_back(digest);
+    }
+
+    /// Takes a digest of a commit older than all. In a true chain no newer one holds it unmarked.
+    fn enter_oldest(&mut self, digest: TransactionDigest) {
+        if !self.contains(&digest) {
+            self.first = self.first.wrapping_sub(1);
+            self.index.enter(&digest, self.first);
+            self.digests.push_front(digest);
+        }
+    }
+
+    /// Lets the oldest commit go.
+    fn forget_oldest(&mut self) {
+        let leaving = self.commits.pop_front().map_or(0, |oldest| oldest.digests);
+        for digest in self.digests.drain(..leaving.min(self.digests.len())) {
+            self.index.remove(&digest, self.first);
+            self.first = self.first.wrapping_add(1);
+        }
     }
 }
 

@@ -34,7 +34,7 @@ mod core_status;
 pub mod crypto;
 pub mod dag;
 mod decisions;
-pub mod digest_map;
+mod digest_index;
 pub mod duplicates;
 pub mod effect;
 pub mod evidence;

@@ -5,40 +5,19 @@
 //! Every transaction that is taken leaves in one of two ways: it is committed, in whoever's block, or it is dropped because
 //! its lifetime is over. The lifetime is judged only where the transaction waits: in the queue ([`Pool::expire`]), and when its
 //! block is collected uncommitted ([`Pool::collect`], T01). What stands in an own block that is neither committed nor
-//! collected is never dropped, since it may still be committed.
+//! collected is never dropped, since it may still be committed. Its payload is held until it leaves.
+
+mod records;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use self::records::{Pooled, Record, RecordId, Records};
 use crate::{
-    digest_map::DigestMap,
     effect::SubmitOutcome,
     params::Params,
     transaction::Transaction,
     types::{Round, Timestamp, TransactionDigest},
 };
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Waits under this ticket of arrival.
-    Queued(u64),
-    /// Stands in the own block of this round, which is not committed yet.
-    Proposed(Round),
-}
-
-/// A transaction that waits to be proposed, or returns to that.
-#[derive(Debug)]
-struct Waiting {
-    transaction: Transaction,
-    /// When it was taken: the lifetime counts from here. Rises with the ticket of arrival.
-    taken: Timestamp,
-}
-
-/// A proposed transaction with its ticket of arrival, under which it returns.
-#[derive(Debug)]
-struct Proposed {
-    arrival: u64,
-    waiting: Waiting,
-}
 
 /// The pool of one authority.
 #[derive(Debug)]
@@ -46,13 +25,14 @@ pub struct Pool {
     max_transactions: usize,
     max_bytes: u64,
     lifetime: Duration,
+    transactions: usize,
     bytes: u64,
     next_arrival: u64,
-    queue: BTreeMap<u64, Waiting>,
-    places: DigestMap<(Place, u64)>,
-    proposed: BTreeMap<Round, Vec<Proposed>>,
-    /// The highest own block that is not collected, of each transaction in one. Bounded by what these blocks hold.
-    standing: DigestMap<Round>,
+    /// By ticket of arrival.
+    queue: BTreeMap<u64, RecordId>,
+    /// What own blocks hold that are not collected, each once a block. A record lives as long as it stands in one.
+    proposed: BTreeMap<Round, Vec<RecordId>>,
+    records: Records,
 }
 
 impl Pool {
@@ -62,23 +42,23 @@ impl Pool {
             max_transactions: params.max_pool_transactions,
             max_bytes: params.max_pool_bytes,
             lifetime: params.transaction_lifetime,
+            transactions: 0,
             bytes: 0,
             next_arrival: 0,
             queue: BTreeMap::new(),
-            places: DigestMap::default(),
             proposed: BTreeMap::new(),
-            standing: DigestMap::default(),
+            records: Records::default(),
         }
     }
 
     /// Transactions in the pool, proposed ones included.
-    pub fn len(&self) -> usize {
-        self.places.len()
+    pub const fn len(&self) -> usize {
+        self.transactions
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.transactions == 0
     }
 
     /// Counted bytes in the pool, proposed ones included.
@@ -93,62 +73,66 @@ impl Pool {
 
     /// Every transaction in the pool, proposed ones included, in no order that means anything.
     pub fn digests(&self) -> impl Iterator<Item = TransactionDigest> {
-        let queued = self.queue.values().map(|waiting| waiting.transaction.digest());
-        let proposed = self.proposed.iter().flat_map(|(round, block)| {
-            let digests = block.iter().map(|proposed| proposed.waiting.transaction.digest());
-            digests.filter(|digest| self.is_proposed(digest, *round))
+        let record = |id: &RecordId| self.records.get(*id);
+        let queued = self.queue.values().filter_map(record);
+        let proposed = self.proposed.iter().flat_map(move |(round, block)| {
+            block.iter().filter_map(record).filter(|record| is_proposed(record, *round))
         });
-        queued.chain(proposed)
+        queued.chain(proposed).map(|record| record.digest)
     }
 
     /// Takes a batch whole or refuses it whole. `now` never goes back from call to call.
     pub fn submit(&mut self, now: Timestamp, batch: Vec<Transaction>) -> SubmitOutcome {
         let arrivals = self.next_arrival..;
         let mut bytes = self.bytes;
+        let mut entered = Vec::with_capacity(batch.len());
         // Entered first, which also finds what stands twice in the batch, and taken back if the batch is refused.
-        for ((position, transaction), arrival) in batch.iter().enumerate().zip(arrivals.clone()) {
+        for ((position, transaction), arrival) in batch.into_iter().enumerate().zip(arrivals.clone()) {
             let (digest, counted_bytes) = (transaction.digest(), transaction.counted_bytes());
-            if !self.places.insert(digest, (Place::Queued(arrival), counted_bytes)) {
-                self.take_back(batch.iter().take(position));
+            let id = self.records.find_or_enter(digest);
+            let Some(record) = self.records.get_mut(id).filter(|record| record.pooled.is_none()) else {
+                self.take_back(entered);
                 return SubmitOutcome::AlreadyPooled { position, digest };
-            }
+            };
+            record.pooled = Some(Pooled { transaction, arrival, taken: now, is_proposed: false });
             bytes = bytes.saturating_add(counted_bytes);
+            entered.push(id);
         }
-        if self.len() > self.max_transactions || bytes > self.max_bytes {
-            self.take_back(batch.iter());
+        let transactions = self.transactions.saturating_add(entered.len());
+        if transactions > self.max_transactions || bytes > self.max_bytes {
+            self.take_back(entered);
             return SubmitOutcome::PoolFull {
-                transactions: self.len(),
+                transactions: self.transactions,
                 max_transactions: self.max_transactions,
                 bytes: self.bytes,
                 max_bytes: self.max_bytes,
             };
         }
+        self.transactions = transactions;
         self.bytes = bytes;
-        self.next_arrival = self.next_arrival.saturating_add(batch.len() as u64);
-        let waiting = batch.into_iter().map(|transaction| Waiting { transaction, taken: now });
-        self.queue.extend(arrivals.zip(waiting));
+        self.next_arrival = self.next_arrival.saturating_add(entered.len() as u64);
+        self.queue.extend(arrivals.zip(entered));
         SubmitOutcome::Accepted
     }
 
-    /// Takes the oldest transactions for an own block of `round`, as many as fit both limits.
+    /// Takes the oldest transactions for an own block of `round`, as many as fit both limits. Rounds rise from call to call.
     pub fn propose(&mut self, round: Round, max_transactions: usize, max_bytes: u64) -> Vec<Transaction> {
+        let mut transactions = Vec::new();
         let mut block = Vec::new();
         let mut bytes = 0u64;
-        while block.len() < max_transactions {
-            let Some(entry) = self.queue.first_entry() else { break };
-            bytes = bytes.saturating_add(entry.get().transaction.counted_bytes());
+        while transactions.len() < max_transactions {
+            let Some(first) = self.queue.first_entry() else { break };
+            let Some(record) = self.records.get_mut(*first.get()) else { break };
+            let Some(pooled) = record.pooled.as_mut() else { break };
+            bytes = bytes.saturating_add(pooled.transaction.counted_bytes());
             if bytes > max_bytes {
                 break;
             }
-            let (arrival, waiting) = entry.remove_entry();
-            let digest = waiting.transaction.digest();
-            if let Some((place, _)) = self.places.get_mut(&digest) {
-                *place = Place::Proposed(round);
-            }
-            self.stand(digest, round);
-            block.push(Proposed { arrival, waiting });
+            pooled.is_proposed = true;
+            record.standing = Some(round);
+            transactions.push(pooled.transaction.clone());
+            block.push(first.remove());
         }
-        let transactions = block.iter().map(|proposed| proposed.waiting.transaction.clone()).collect();
         if !block.is_empty() {
             self.proposed.insert(round, block);
         }
@@ -165,16 +149,21 @@ impl Pool {
     ) {
         let mut block = Vec::new();
         for transaction in transactions {
-            let digest = transaction.digest();
-            self.stand(digest, round);
+            let counted_bytes = transaction.counted_bytes();
+            let id = self.records.find_or_enter(transaction.digest());
+            let Some(record) = self.records.get_mut(id) else { continue };
+            // Of two in one block the first counts; of two blocks the higher one, which is collected last.
+            if record.standing.replace(round) == Some(round) {
+                continue;
+            }
             let arrival = self.next_arrival;
             self.next_arrival = arrival.saturating_add(1);
-            match self.places.get_mut(&digest) {
-                // The higher block is collected last.
-                Some((place, _)) => *place = Place::Proposed(round),
-                None => self.enter(&transaction, Place::Proposed(round)),
+            if record.pooled.is_none() {
+                self.transactions = self.transactions.saturating_add(1);
+                self.bytes = self.bytes.saturating_add(counted_bytes);
             }
-            block.push(Proposed { arrival, waiting: Waiting { transaction, taken } });
+            record.pooled = Some(Pooled { transaction, arrival, taken, is_proposed: true });
+            block.push(id);
         }
         if !block.is_empty() {
             self.proposed.insert(round, block);
@@ -183,11 +172,11 @@ impl Pool {
 
     /// Forgets a transaction that was committed, in whoever's block.
     pub fn committed(&mut self, digest: TransactionDigest) {
-        if let Some((place, bytes)) = self.places.remove(&digest) {
-            self.bytes = self.bytes.saturating_sub(bytes);
-            if let Place::Queued(arrival) = place {
-                self.queue.remove(&arrival);
-            }
+        let Some(id) = self.records.find(&digest) else { return };
+        if let Some(pooled) = self.leave(id)
+            && !pooled.is_proposed
+        {
+            self.queue.remove(&pooled.arrival);
         }
     }
 
@@ -197,24 +186,25 @@ impl Pool {
         let mut dropped = Vec::new();
         let kept = self.proposed.split_off(&gc_round.next());
         for (round, block) in std::mem::replace(&mut self.proposed, kept) {
-            for Proposed { arrival, waiting } in block {
-                let digest = waiting.transaction.digest();
-                if self.standing.get(&digest).is_some_and(|highest| *highest <= gc_round) {
-                    self.standing.remove(&digest);
-                }
+            for id in block {
+                let Some(record) = self.records.get_mut(id) else { continue };
                 // It may have been committed, submitted again, and stand in a later block by now.
-                if !self.is_proposed(&digest, round) {
+                if record.standing != Some(round) {
                     continue;
                 }
-                if self.expiry(&waiting) <= now {
-                    self.leave(&digest);
-                    dropped.push(digest);
-                    continue;
+                record.standing = None;
+                match &mut record.pooled {
+                    Some(pooled) if pooled.is_proposed && pooled.taken.plus(self.lifetime) <= now => {
+                        dropped.push(record.digest);
+                        self.leave(id);
+                    }
+                    Some(pooled) if pooled.is_proposed => {
+                        pooled.is_proposed = false;
+                        self.queue.insert(pooled.arrival, id);
+                    }
+                    Some(_) => {}
+                    None => self.records.release(id),
                 }
-                if let Some((place, _)) = self.places.get_mut(&digest) {
-                    *place = Place::Queued(arrival);
-                }
-                self.queue.insert(arrival, waiting);
             }
         }
         dropped
@@ -223,58 +213,52 @@ impl Pool {
     /// Drops what waits in the queue and is past its lifetime by `now`, oldest first. What also stands in an own block that is
     /// not collected, because it was submitted again after it had been committed, is left until then.
     pub fn expire(&mut self, now: Timestamp) -> Vec<TransactionDigest> {
-        let old = self.queue.iter().take_while(|(_, waiting)| self.expiry(waiting) <= now);
+        let queued = self.queue.iter().map(|(arrival, id)| (*arrival, *id, self.records.get(*id)));
+        let old =
+            queued.take_while(|(.., record)| record.and_then(|record| self.expiry(record)) <= Some(now));
         let dropped: Vec<_> = old
-            .map(|(arrival, waiting)| (*arrival, waiting.transaction.digest()))
-            .filter(|(_, digest)| !self.standing.contains(digest))
+            .filter_map(|(arrival, id, record)| Some((arrival, id, record?)))
+            .filter(|(.., record)| record.standing.is_none())
+            .map(|(arrival, id, record)| (arrival, id, record.digest))
             .collect();
-        for (arrival, digest) in &dropped {
+        for (arrival, id, _) in &dropped {
             self.queue.remove(arrival);
-            self.leave(digest);
+            self.leave(*id);
         }
-        dropped.into_iter().map(|(_, digest)| digest).collect()
+        dropped.into_iter().map(|(.., digest)| digest).collect()
     }
 
     /// When [`Pool::expire`] will drop something, unless it is proposed before.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        let mut queued = self.queue.values();
-        let next = queued.find(|waiting| !self.standing.contains(&waiting.transaction.digest()))?;
-        Some(self.expiry(next))
+        let mut queued = self.queue.values().filter_map(|id| self.records.get(*id));
+        queued.find(|record| record.standing.is_none()).and_then(|record| self.expiry(record))
     }
 
-    fn expiry(&self, waiting: &Waiting) -> Timestamp {
-        waiting.taken.plus(self.lifetime)
+    fn expiry(&self, record: &Record) -> Option<Timestamp> {
+        record.pooled.as_ref().map(|pooled| pooled.taken.plus(self.lifetime))
     }
 
-    fn leave(&mut self, digest: &TransactionDigest) {
-        if let Some((_, bytes)) = self.places.remove(digest) {
-            self.bytes = self.bytes.saturating_sub(bytes);
-        }
+    /// Takes a transaction out of the count; its place in the queue is the caller's.
+    fn leave(&mut self, id: RecordId) -> Option<Pooled> {
+        let pooled = self.records.get_mut(id)?.pooled.take()?;
+        self.transactions = self.transactions.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(pooled.transaction.counted_bytes());
+        self.records.release(id);
+        Some(pooled)
     }
 
-    /// Whether a transaction stands in the own block of `round` and nowhere later.
-    fn is_proposed(&self, digest: &TransactionDigest, round: Round) -> bool {
-        self.places.get(digest).is_some_and(|(place, _)| *place == Place::Proposed(round))
-    }
-
-    fn stand(&mut self, digest: TransactionDigest, round: Round) {
-        match self.standing.get_mut(&digest) {
-            Some(highest) => *highest = round,
-            None => {
-                self.standing.insert(digest, round);
+    /// Forgets what a refused batch has entered.
+    fn take_back(&mut self, entered: Vec<RecordId>) {
+        for id in entered {
+            if let Some(record) = self.records.get_mut(id) {
+                record.pooled = None;
             }
+            self.records.release(id);
         }
     }
+}
 
-    fn take_back<'a>(&mut self, refused: impl Iterator<Item = &'a Transaction>) {
-        for transaction in refused {
-            self.places.remove(&transaction.digest());
-        }
-    }
-
-    fn enter(&mut self, transaction: &Transaction, place: Place) {
-        let bytes = transaction.counted_bytes();
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.places.insert(transaction.digest(), (place, bytes));
-    }
+/// Whether a transaction stands in the own block of `round`, nowhere later, and is neither committed nor dropped.
+fn is_proposed(record: &Record, round: Round) -> bool {
+    record.standing == Some(round) && record.pooled.as_ref().is_some_and(|pooled| pooled.is_proposed)
 }

@@ -130,7 +130,7 @@ pub struct CommittedSubDag {
 
 impl CommittedSubDag {
     /// All transactions in execution order.
-    pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+    pub fn transactions(&self) -> impl Iterator<Item = &Transaction> + Clone {
         self.blocks.iter().flat_map(|block| &block.block().transactions)
     }
 

@@ -75,8 +75,9 @@ impl DuplicateWindow {
     pub(crate) fn commit<'a>(
         &mut self,
         timestamp: Timestamp,
-        transactions: impl Iterator<Item = &'a Transaction>,
+        transactions: impl Iterator<Item = &'a Transaction> + Clone,
     ) -> Bytes {
+        self.index.approach(transactions.clone().map(Transaction::named));
         let mut marks = Marks::default();
         let before = self.digests.len();
         for transaction in transactions {
@@ -133,7 +134,9 @@ impl DuplicateWindow {
     /// Lets the oldest commit go.
     fn forget_oldest(&mut self) {
         let leaving = self.commits.pop_front().map_or(0, |oldest| oldest.digests);
-        for digest in self.digests.drain(..leaving.min(self.digests.len())) {
+        let leaving = leaving.min(self.digests.len());
+        self.index.approach(self.digests.range(..leaving));
+        for digest in self.digests.drain(..leaving) {
             self.index.remove(&digest, self.first);
             self.first = self.first.wrapping_add(1);
         }

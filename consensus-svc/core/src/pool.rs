@@ -86,6 +86,7 @@ impl Pool {
         let arrivals = self.next_arrival..;
         let mut bytes = self.bytes;
         let mut entered = Vec::with_capacity(batch.len());
+        self.records.approach(&batch);
         // Entered first, which also finds what stands twice in the batch, and taken back if the batch is refused.
         for ((position, transaction), arrival) in batch.into_iter().enumerate().zip(arrivals.clone()) {
             let (digest, counted_bytes) = (transaction.digest(), transaction.counted_bytes());
@@ -180,12 +181,21 @@ impl Pool {
         }
     }
 
+    /// As [`Pool::committed`], for all of a commit.
+    pub(crate) fn all_committed<'a>(&mut self, transactions: impl Iterator<Item = &'a Transaction> + Clone) {
+        self.records.approach(transactions.clone());
+        for transaction in transactions {
+            self.committed(transaction.digest());
+        }
+    }
+
     /// Own blocks at or below `gc_round` will never be committed any more: what they held and nobody committed returns
     /// to its old place, once (T01); what is past its lifetime by `now` is dropped instead, and answered.
     pub fn collect(&mut self, now: Timestamp, gc_round: Round) -> Vec<TransactionDigest> {
         let mut dropped = Vec::new();
         let kept = self.proposed.split_off(&gc_round.next());
         for (round, block) in std::mem::replace(&mut self.proposed, kept) {
+            self.records.approach_again(&block);
             for id in block {
                 let Some(record) = self.records.get_mut(id) else { continue };
                 // It may have been committed, submitted again, and stand in a later block by now.

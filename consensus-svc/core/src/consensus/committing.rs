@@ -44,9 +44,7 @@ impl Consensus {
             for reference in &sub_dag.commit.blocks {
                 self.uncommitted_work.remove(reference);
             }
-            for transaction in sub_dag.transactions() {
-                self.pool.committed(transaction.digest());
-            }
+            self.pool.all_committed(sub_dag.transactions());
         }
         outbox.groups.push(FormedGroup { commits: group, progress: self.ordering.progress() });
     }

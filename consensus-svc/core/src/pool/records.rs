@@ -41,6 +41,16 @@ pub(super) struct Records {
 }
 
 impl Records {
+    /// Looks where many transactions will be looked for, see [`DigestIndex::approach`].
+    pub(super) fn approach<'a>(&self, transactions: impl IntoIterator<Item = &'a Transaction>) {
+        self.index.approach(transactions.into_iter().map(Transaction::named));
+    }
+
+    /// Looks where many records will be taken from, see [`DigestIndex::approach`].
+    pub(super) fn approach_again(&self, ids: &[RecordId]) {
+        self.index.approach(ids.iter().filter_map(|id| self.get(*id)).map(|record| &record.digest));
+    }
+
     /// The record of a digest.
     pub(super) fn find(&self, digest: &TransactionDigest) -> Option<RecordId> {
         self.index.find(digest, |id| self.get(id).is_some_and(|record| record.digest == *digest))

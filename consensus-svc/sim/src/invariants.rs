@@ -32,8 +32,8 @@ use consensus_core::{
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record<'a> {
-    /// A client made a transaction.
-    Made { transaction: TransactionDigest },
+    /// A client made transactions.
+    Made { transactions: &'a [TransactionDigest] },
     /// A node told its client that it has accepted these.
     Accepted { node: usize, transactions: &'a [TransactionDigest] },
     /// A node told its clients that it has given these up.

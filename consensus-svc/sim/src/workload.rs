@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, BytesMut};
 use consensus_core::{CommittedSubDag, SubmitOutcome, Ticket, Transaction, TransactionDigest};
 
 use crate::{downstream::Downstream, plan::Load, rng::Rng};
@@ -55,7 +55,7 @@ impl Workload {
             let again = self.recent[self.rng.place(self.recent.len())].clone();
             return self.enter(again);
         }
-        let batch: Vec<_> = (0..count).map(|_| self.make()).collect();
+        let batch = self.make(count);
         self.recent.push_back(batch.clone());
         if self.recent.len() > RECENT_BATCHES {
             self.recent.pop_front();
@@ -72,21 +72,35 @@ impl Workload {
 
     /// One new transaction.
     pub(crate) fn fresh(&mut self) -> (Ticket, Vec<Transaction>) {
-        let batch = vec![self.make()];
+        let batch = self.make(1);
         self.enter(batch)
     }
 
-    fn make(&mut self) -> Transaction {
-        self.made += 1;
-        let random = self.rng.draw();
-        if let Some(bytes) = self.downstream.borrow_mut().transaction(random) {
-            return Transaction::new(bytes);
-        }
+    /// New transactions, parts of one buffer, as those of one request are.
+    fn make(&mut self, count: u64) -> Vec<Transaction> {
         let size = usize::try_from(self.load.size_bytes.max(16)).unwrap_or(16);
-        let mut bytes = vec![0u8; size];
-        bytes[..8].copy_from_slice(&self.made.to_le_bytes());
-        bytes[8..16].copy_from_slice(&random.to_le_bytes());
-        Transaction::new(Bytes::from(bytes))
+        let mut buffer = BytesMut::new();
+        let mut made = Vec::new();
+        for left in (1..=count).rev() {
+            self.made += 1;
+            let random = self.rng.draw();
+            if let Some(bytes) = self.downstream.borrow_mut().transaction(random) {
+                made.push(Transaction::new(bytes));
+                continue;
+            }
+            if buffer.is_empty() {
+                buffer.reserve(usize::try_from(left).unwrap_or(1) * size);
+            }
+            let start = buffer.len();
+            buffer.put_u64_le(self.made);
+            buffer.put_u64_le(random);
+            buffer.resize(start + size, 0);
+        }
+        let bytes = buffer.freeze();
+        made.extend(
+            (0..bytes.len()).step_by(size).map(|start| Transaction::new(bytes.slice(start..start + size))),
+        );
+        made
     }
 
     /// An answer has come: the transactions that it accepts.

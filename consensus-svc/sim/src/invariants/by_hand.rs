@@ -194,7 +194,7 @@ fn d19_bytes_that_nobody_made_or_that_differ_break_transaction_bytes() {
     assert_eq!(hand.delivered(0, &first), Some("transaction-bytes"), "nobody made it");
     let mut hand = self::hand();
     let transaction = Transaction::new(Bytes::from_static(b"pay")).digest();
-    assert_eq!(hand.see(&Record::Made { transaction }), None);
+    assert_eq!(hand.see(&Record::Made { transactions: &[transaction] }), None);
     assert_eq!(hand.delivered(0, &first), None);
     let mut replayed = first.clone();
     replayed.blocks.clear();
@@ -376,13 +376,13 @@ fn t02_a_repetition_that_is_not_marked_and_a_mark_without_one_break_duplicates()
     let mut hand = hand();
     let (one, other) = (hand.block(1, 1, 0, &[], b"pay"), hand.block(1, 2, 0, &[], b"pay"));
     let transaction = Transaction::new(Bytes::from_static(b"pay")).digest();
-    assert_eq!(hand.see(&Record::Made { transaction }), None);
+    assert_eq!(hand.see(&Record::Made { transactions: &[transaction] }), None);
     let first = hand.commit(None, 0, &[&one]);
     assert_eq!(hand.delivered(0, &first), None);
     let unmarked = hand.commit(Some(&first), 0, &[&other]);
     assert_eq!(hand.delivered(0, &unmarked), Some("duplicates"));
     let mut hand = self::hand();
-    assert_eq!(hand.see(&Record::Made { transaction }), None);
+    assert_eq!(hand.see(&Record::Made { transactions: &[transaction] }), None);
     let mut marked = first;
     marked.commit.duplicate_marks = Bytes::from_static(&[1]);
     marked.digest = marked.commit.digest();
@@ -447,7 +447,7 @@ fn t01_two_fates_a_fate_without_acceptance_and_a_second_acceptance_break_fates()
     let committed = |hand: &mut Hand, node| {
         let block = hand.block(1, 1, 0, &[], b"pay");
         let first = hand.commit(None, 0, &[&block]);
-        assert_eq!(hand.see(&Record::Made { transaction: pay[0] }), None);
+        assert_eq!(hand.see(&Record::Made { transactions: &pay[..1] }), None);
         hand.delivered(node, &first)
     };
     let broken = Some("fates");

@@ -52,8 +52,10 @@ impl Invariant for TransactionBytes {
 
     fn observe(&mut self, record: &Record<'_>) -> Result<(), String> {
         match record {
-            Record::Made { transaction } => {
-                self.made.insert(name(transaction));
+            Record::Made { transactions } => {
+                for transaction in *transactions {
+                    self.made.insert(name(transaction));
+                }
             }
             Record::Sent { honest: false, block, .. } => {
                 for transaction in &block.block().transactions {

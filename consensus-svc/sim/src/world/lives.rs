@@ -243,9 +243,8 @@ impl World {
         }
         let count = (per_node * interval_ms / 1_000 / nodes).max(1);
         let (ticket, transactions) = self.workload.batch(count);
-        for digest in transactions.iter().map(Transaction::digest) {
-            self.record(&Record::Made { transaction: digest });
-        }
+        let made: Vec<_> = transactions.iter().map(Transaction::digest).collect();
+        self.record(&Record::Made { transactions: &made });
         self.feed(place, Input::Transactions { ticket, transactions });
     }
 
@@ -256,10 +255,9 @@ impl World {
         for node in waiting {
             self.unmarked.remove(&node);
             let (ticket, transactions) = self.workload.fresh();
-            for digest in transactions.iter().map(Transaction::digest) {
-                self.record(&Record::Made { transaction: digest });
-                self.marked.insert(digest, node);
-            }
+            let made: Vec<_> = transactions.iter().map(Transaction::digest).collect();
+            self.record(&Record::Made { transactions: &made });
+            self.marked.extend(made.into_iter().map(|digest| (digest, node)));
             self.markers.insert(ticket, node);
             self.feed(node, Input::Transactions { ticket, transactions });
         }

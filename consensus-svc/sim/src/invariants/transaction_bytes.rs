@@ -1,27 +1,35 @@
 //! Transaction bytes: what is ordered is what a client made, byte for byte, and what one node hands on is what all hand on
 //! (D19).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use consensus_core::{CommittedSubDag, Transaction, VerifiedBlock};
+use consensus_core::{BlockRef, CommittedSubDag, Transaction, VerifiedBlock};
 
 use super::{Invariant, Record};
 use crate::names::{NameSet, name};
 
-/// What was made, and the signed bytes of each commit's blocks as they were first handed on.
+/// What was made and what was sent, and the signed bytes of each commit's blocks as they were first handed on.
 #[derive(Debug, Default)]
 pub(crate) struct TransactionBytes {
     made: NameSet,
+    /// Each block with the bytes that went out: the world has judged them, so they are that block.
+    sent: BTreeMap<BlockRef, VerifiedBlock>,
     chain: Vec<Vec<Bytes>>,
 }
 
 impl TransactionBytes {
-    /// The first time: names are computed again from the bytes, and each transaction is one that somebody made.
+    fn is_as_sent(&self, block: &VerifiedBlock, reference: &BlockRef) -> bool {
+        self.sent.get(reference).is_some_and(|sent| {
+            is_same(sent.signed_bytes(), block.signed_bytes()) && sent.block() == block.block()
+        })
+    }
+
+    /// The first time: each block is what was sent under its name, byte for byte, and each transaction is one that somebody
+    /// made.
     fn check_first(&self, sub_dag: &CommittedSubDag) -> Result<(), String> {
         for (block, reference) in sub_dag.blocks.iter().zip(&sub_dag.commit.blocks) {
-            let decoded = VerifiedBlock::from_store(block.signed_bytes().clone());
-            let same = decoded
-                .is_ok_and(|decoded| decoded.reference() == *reference && decoded.block() == block.block());
-            if !same {
+            if !self.is_as_sent(block, reference) && !is_named_by_its_bytes(block, reference) {
                 return Err(format!("the bytes of {reference:?} are not that block"));
             }
         }
@@ -36,13 +44,19 @@ impl TransactionBytes {
     }
 }
 
+/// Whether a block's bytes, decoded and named anew, are that block.
+fn is_named_by_its_bytes(block: &VerifiedBlock, reference: &BlockRef) -> bool {
+    let decoded = VerifiedBlock::from_store(block.signed_bytes().clone());
+    decoded.is_ok_and(|decoded| decoded.reference() == *reference && decoded.block() == block.block())
+}
+
 /// Compares byte for byte; what stands in the same place is the same.
-fn is_same<'a>(first: &[Bytes], again: impl ExactSizeIterator<Item = &'a Bytes>) -> bool {
-    first.len() == again.len()
-        && first
-            .iter()
-            .zip(again)
-            .all(|(one, other)| (one.as_ptr(), one.len()) == (other.as_ptr(), other.len()) || one == other)
+fn is_same(one: &Bytes, other: &Bytes) -> bool {
+    (one.as_ptr(), one.len()) == (other.as_ptr(), other.len()) || one == other
+}
+
+fn are_same<'a>(first: &[Bytes], again: impl ExactSizeIterator<Item = &'a Bytes>) -> bool {
+    first.len() == again.len() && first.iter().zip(again).all(|(one, other)| is_same(one, other))
 }
 
 impl Invariant for TransactionBytes {
@@ -57,10 +71,11 @@ impl Invariant for TransactionBytes {
                     self.made.insert(name(transaction));
                 }
             }
-            Record::Sent { honest: false, block, .. } => {
-                for transaction in &block.block().transactions {
+            Record::Sent { honest, block, .. } => {
+                for transaction in block.block().transactions.iter().filter(|_| !*honest) {
                     self.made.insert(name(&transaction.digest()));
                 }
+                self.sent.insert(block.reference(), (*block).clone());
             }
             Record::Delivered { node, sub_dag, .. } => {
                 if sub_dag.blocks.len() != sub_dag.commit.blocks.len() {
@@ -73,7 +88,7 @@ impl Invariant for TransactionBytes {
                         self.check_first(sub_dag)?;
                         self.chain.push(bytes.cloned().collect());
                     }
-                    Some(first) if !is_same(first, bytes) => {
+                    Some(first) if !are_same(first, bytes) => {
                         return Err(format!(
                             "node {node} hands on other bytes in commit {}",
                             sub_dag.commit.index

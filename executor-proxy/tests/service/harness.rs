@@ -187,7 +187,7 @@ impl Client {
 
 /// A stream of commits.
 pub(crate) struct Stream {
-    messages: mpsc::Sender<ExecuteCommitsRequest>,
+    pub(crate) messages: mpsc::Sender<ExecuteCommitsRequest>,
     pub(crate) answers: Streaming<ExecuteCommitsResponse>,
 }
 

@@ -11,6 +11,7 @@ mod machine;
 mod seeds;
 mod subject;
 mod submit;
+mod witness;
 
 pub use block::block;
 pub use choices::Choices;

@@ -86,7 +86,7 @@ fn mend(world: &World, range: RangeBytes) -> Option<RangeBytes> {
 }
 
 /// First blocks of three authorities, each with this vote.
-fn certifiers(world: &World, vote: CommitVote) -> Vec<Bytes> {
+pub(super) fn certifiers(world: &World, vote: CommitVote) -> Vec<Bytes> {
     let authors = world.genesis.committee().indexes().zip(&world.signers).skip(1);
     let signed = authors.map(|(author, signer)| {
         let others = world.genesis.committee().indexes().filter(|other| *other != author);

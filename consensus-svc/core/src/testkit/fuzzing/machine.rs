@@ -7,10 +7,12 @@ use bytes::Bytes;
 use super::{
     choices::Choices,
     subject::{Subject, World},
+    witness,
 };
 use crate::{
     block::{Block, CommitVote, VerifiedBlock},
     block_verifier::BlockVerifier,
+    catch_up::range::{ChainPoint, RangeError, verify_range},
     core_status::CoreStatus,
     effect::Effect,
     fetch::{FetchEnd, FetchId},
@@ -25,7 +27,8 @@ const MAX_BLOCKS: usize = 240;
 const MAX_STEPS: usize = 300;
 
 /// Reads bytes as what happens to a machine: rounds of its peers, in whole, in part and in any order; blocks with any valid
-/// ancestors and any timestamp; answers to its questions; hints, transactions, time, crashes between any two effects.
+/// ancestors and any timestamp; answers to its questions, certified ranges of what it was kept from among them; hints,
+/// transactions, time, crashes between any two effects.
 ///
 /// # Panics
 /// If an invariant of the machine breaks: a bug.
@@ -62,6 +65,8 @@ struct Peers {
     wanted: Vec<BlockRef>,
     /// Its last question.
     asked: FetchId,
+    /// Its last question for commits, and whom it was put to.
+    asked_commits: Option<(AuthorityIndex, ChainPoint)>,
     /// Votes for the closing commits that it has formed.
     votes: Vec<CommitVote>,
 }
@@ -79,12 +84,13 @@ impl Peers {
             blocks: genesis_blocks.collect(),
             wanted: Vec::new(),
             asked: FetchId::default(),
+            asked_commits: None,
             votes: Vec::new(),
         }
     }
 
     fn step(&mut self, subject: &mut Subject, choices: &mut Choices<'_>, step: usize) -> Vec<Effect> {
-        match choices.byte() % 16 {
+        match choices.byte() % 20 {
             0..=4 => self.round(subject, choices),
             5 | 6 => self.any_block(subject, choices),
             7 => {
@@ -122,6 +128,24 @@ impl Peers {
                 subject.start();
                 effects.into_iter().take(let_out).collect()
             }
+            16 => {
+                let round = self.highest_with_quorum().plus(choices.below(4) as u64);
+                subject.input(Input::SeenAhead { author: self.peer(choices), round })
+            }
+            17 => self.range(subject, choices),
+            18 => {
+                let (from, after) = (self.peer(choices), subject.status().last_commit);
+                subject.input(if choices.one_in(2) {
+                    Input::NoLaterCommit { from, after }
+                } else {
+                    Input::CommitsNotFetched { from, fork: None }
+                })
+            }
+            19 => {
+                let from = self.peer(choices);
+                let (block, peers_last) = (self.last_of(self.own), self.last_of(from));
+                subject.input(Input::OwnLastBlock { from, block, peers_last })
+            }
             _ if choices.one_in(16) => subject.input(Input::Halt),
             _ if choices.one_in(16) => subject.input(Input::StoreBehind),
             _ if choices.one_in(8) => self.forge(subject, choices),
@@ -132,6 +156,24 @@ impl Peers {
             }
             _ => subject.input(Input::Tick),
         }
+    }
+
+    /// An answer to its last question for commits, by whom it asked or by somebody else: as many groups as a byte says. What
+    /// is certified may contradict what the machine has formed, since more than a third of these peers do anything.
+    fn range(&mut self, subject: &mut Subject, choices: &mut Choices<'_>) -> Vec<Effect> {
+        let Some((asked, after)) = self.asked_commits else { return subject.input(Input::Tick) };
+        let from = if choices.one_in(4) { self.peer(choices) } else { asked };
+        let groups = choices.below(6).saturating_add(1);
+        let range = witness::range(&self.world, self.blocks.values(), after.index, groups);
+        let Some(range) = range else {
+            return subject.input(Input::NoLaterCommit { from, after: after.index });
+        };
+        let highest = CommitIndex::new(choices.number());
+        subject.input(match verify_range(&self.verifier, after, range) {
+            Ok(range) => Input::CertifiedCommits { from, range, highest },
+            Err(RangeError::Forked(fork)) => Input::CommitsNotFetched { from, fork: Some(fork) },
+            Err(error) => panic!("an honest range is refused: {error}"),
+        })
     }
 
     /// The next round of all peers, over all of the last that a byte does not leave out; another byte says who keeps the block
@@ -246,6 +288,7 @@ impl Peers {
                     self.wanted.extend(&fetch.blocks);
                     self.asked = fetch.id;
                 }
+                Effect::FetchCommits { peer, after } => self.asked_commits = Some((*peer, *after)),
                 Effect::Deliver(sub_dag) if sub_dag.commit.closing => {
                     self.votes.push(CommitVote { index: sub_dag.commit.index, digest: sub_dag.digest });
                 }
@@ -285,6 +328,12 @@ impl Peers {
         let back = choices.below(self.blocks.len());
         let block = self.blocks.values().nth_back(back).or_else(|| self.blocks.values().next());
         block.expect("genesis blocks exist").clone()
+    }
+
+    /// The highest block that exists of an author; none before its first.
+    fn last_of(&self, author: AuthorityIndex) -> Option<VerifiedBlock> {
+        let mut blocks = self.blocks.values().rev().filter(|block| block.round() > Round::GENESIS);
+        blocks.find(|block| block.author() == author).cloned()
     }
 
     fn first_in(&self, slot: Slot) -> Option<BlockRef> {
@@ -327,5 +376,14 @@ mod tests {
             let far = status.gc_round > Round::GENESIS || status.waiting_blocks > 0 || status.fork.is_some();
             assert!(far, "seed {place}: {status:?}");
         }
+    }
+
+    #[test]
+    fn some_seeds_catch_up_by_certified_ranges() {
+        let (_, seeds) = SEEDS.into_iter().find(|(name, _)| *name == "machine").expect("seeds");
+        let ends: Vec<_> = seeds().iter().map(|seed| play(seed)).collect();
+        let caught_up = ends.iter().filter(|status| status.ranges_total > 0);
+        assert!(caught_up.clone().count() > 0, "{ends:#?}");
+        assert!(caught_up.into_iter().all(|status| status.last_commit > CommitIndex::NONE));
     }
 }

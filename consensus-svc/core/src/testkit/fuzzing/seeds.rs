@@ -87,8 +87,15 @@ pub(super) fn commit_ranges() -> Vec<Vec<u8>> {
     vec![commit_range::encode(&[alone], first), commit_range::encode(&group, &blocks)]
 }
 
-/// Rounds, rounds with blocks kept back and fetched, crashes, twins.
+/// Rounds, rounds with blocks kept back and fetched, crashes, twins, rounds that are kept back until only ranges help, and that
+/// again after each crash.
 fn machines() -> Vec<Vec<u8>> {
+    let round = |kept: u8| [0, 0, kept, 0, 0, 5, 0, 5, 0, 5];
+    let ranges = [17, 0, 2, 0, 17, 0, 2, 0, 9, 50];
+    let seen = [[16, 0, 1], [16, 1, 1], [16, 2, 2]].concat();
+    let away = [round(0).repeat(3), round(255).repeat(14), seen, ranges.repeat(4), vec![18, 1, 1, 18, 2, 1]]
+        .concat();
+    let killed = [&away[..], &[14, 2, 19, 0, 19, 1, 19, 2]].concat();
     let heard = [13, 0, 0, 0, 13, 0, 0, 1, 13, 0, 0, 2];
     let crashing = [&[0, 2, 0, 0, 0, 1, 0, 2, 0, 3, 9, 200, 11, 2, 30, 0, 31, 1, 14, 3][..], &heard].concat();
     vec![
@@ -100,6 +107,8 @@ fn machines() -> Vec<Vec<u8>> {
             [0, 0, 0, 200, 2, 1, 7, 2, 7, 0, 1, 0, 1, 0, 1, 5, 0, 2, 6, 0, 1, 2, 3, 4, 5, 0, 9, 1].repeat(16),
         ]
         .concat(),
+        [vec![0, 0], away.repeat(3)].concat(),
+        [vec![2, 0], killed.repeat(3)].concat(),
     ]
 }
 

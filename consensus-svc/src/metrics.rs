@@ -18,6 +18,8 @@ pub struct CoreMetrics {
     leader_timeouts: u64,
     skipped_leaders: u64,
     equivocations: u64,
+    catch_ups: u64,
+    ranges: u64,
     fetches: FetchStatus,
 }
 
@@ -25,7 +27,15 @@ impl CoreMetrics {
     /// Counts from zero.
     pub fn new(metrics: Arc<ConsensusMetrics>) -> Self {
         let fetches = FetchStatus::default();
-        Self { metrics, leader_timeouts: 0, skipped_leaders: 0, equivocations: 0, fetches }
+        Self {
+            metrics,
+            leader_timeouts: 0,
+            skipped_leaders: 0,
+            equivocations: 0,
+            catch_ups: 0,
+            ranges: 0,
+            fetches,
+        }
     }
 
     /// After an input.
@@ -40,6 +50,8 @@ impl CoreMetrics {
         m.leader_timeouts.add(grown(&mut self.leader_timeouts, status.leader_timeouts_total));
         m.leaders_skipped.add(grown(&mut self.skipped_leaders, status.skipped_leaders_total));
         m.equivocations.add(grown(&mut self.equivocations, status.equivocations_total));
+        m.catch_ups.add(grown(&mut self.catch_ups, status.catch_ups_total));
+        m.ranges.add(grown(&mut self.ranges, status.ranges_total));
         let (last, now) = (std::mem::replace(&mut self.fetches, status.fetches), status.fetches);
         m.fetch_requests.add(now.asked_total.saturating_sub(last.asked_total));
         for (end, last, now) in [

@@ -48,7 +48,7 @@ impl IdleStory {
 /// Where a step cannot be taken, or does not come to its end.
 pub async fn idle_network(program: &Path) -> anyhow::Result<IdleStory> {
     let folder = tempfile::tempdir()?;
-    let new = NewNetwork { authorities: Some(AUTHORITIES), accounts: 1 };
+    let new = NewNetwork { authorities: Some(AUTHORITIES), accounts: 1, ..NewNetwork::default() };
     let prepared = prepare(Files::new(folder.path()), new)?;
     let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;
     idle_rounds(&network).await?;

@@ -135,7 +135,11 @@ impl Story {
 /// Where a step cannot be taken, or does not come to its end.
 pub async fn kill_under_load(program: &Path, victims: Victims) -> anyhow::Result<Story> {
     let folder = tempfile::tempdir()?;
-    let new = NewNetwork { authorities: Some(AUTHORITIES), accounts: LoadOptions::accounts_for(RATE_PER_S) };
+    let new = NewNetwork {
+        authorities: Some(AUTHORITIES),
+        accounts: LoadOptions::accounts_for(RATE_PER_S),
+        ..NewNetwork::default()
+    };
     let prepared = prepare(Files::new(folder.path()), new)?;
     let accounts = prepared.accounts();
     let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;

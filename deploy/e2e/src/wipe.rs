@@ -90,7 +90,11 @@ impl WipeStory {
 /// Where a step cannot be taken, or does not come to its end.
 pub async fn wipe_under_load(program: &Path) -> anyhow::Result<WipeStory> {
     let folder = tempfile::tempdir()?;
-    let new = NewNetwork { authorities: Some(AUTHORITIES), accounts: LoadOptions::accounts_for(RATE_PER_S) };
+    let new = NewNetwork {
+        authorities: Some(AUTHORITIES),
+        accounts: LoadOptions::accounts_for(RATE_PER_S),
+        ..NewNetwork::default()
+    };
     let prepared = prepare(Files::new(folder.path()), new)?;
     let accounts = prepared.accounts();
     let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;

@@ -8,7 +8,7 @@ use crate::{
 };
 use consensus_svc::cli::genesis::{AuthorityFiles, NetworkError, NetworkOptions, write_network};
 use loadgen::Accounts;
-use metanode_proto::genesis::{GenesisAccount, GenesisFile};
+use metanode_proto::genesis::{GenesisAccount, GenesisFile, GenesisParameters};
 use reference_ledger::ChainId;
 use std::{
     fs, io,
@@ -64,12 +64,14 @@ pub enum PrepareError {
 }
 
 /// What to make, if there is no network yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NewNetwork {
     /// How many authorities; `None` takes four, or what an existing network has.
     pub authorities: Option<u16>,
     /// How many accounts the genesis funds for the load.
     pub accounts: usize,
+    /// Limits and intervals of the genesis.
+    pub parameters: GenesisParameters,
 }
 
 /// A network whose files are there.
@@ -101,7 +103,7 @@ impl Prepared {
 pub fn prepare(files: Files, new: NewNetwork) -> Result<Prepared, PrepareError> {
     let path = files.genesis();
     let resumed = path.try_exists().map_err(|source| PrepareError::File { path: path.clone(), source })?;
-    let network = if resumed { find(&files, new)? } else { make(&files, new)? };
+    let network = if resumed { find(&files, &new)? } else { make(&files, new)? };
     let text =
         fs::read_to_string(&path).map_err(|source| PrepareError::File { path: path.clone(), source })?;
     let malformed = |reason: String| PrepareError::Genesis { path: path.clone(), reason };
@@ -112,7 +114,7 @@ pub fn prepare(files: Files, new: NewNetwork) -> Result<Prepared, PrepareError> 
     Ok(Prepared { files, network, genesis, chain_id: ChainId(chain_id), resumed })
 }
 
-fn find(files: &Files, new: NewNetwork) -> Result<NetworkFile, PrepareError> {
+fn find(files: &Files, new: &NewNetwork) -> Result<NetworkFile, PrepareError> {
     let path = files.network_file();
     let mut network =
         NetworkFile::read(&path).map_err(|source| PrepareError::File { path: path.clone(), source })?;
@@ -147,8 +149,8 @@ fn make(files: &Files, new: NewNetwork) -> Result<NetworkFile, PrepareError> {
         name: "localnet".to_owned(),
         base_port,
         timestamp_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        parameters: new.parameters,
         accounts,
-        ..NetworkOptions::default()
     })?;
     let entries = made.authorities.into_iter().map(|authority| entry(files, authority)).collect();
     let network = NetworkFile { chain_id: made.chain_id, genesis: made.genesis, authorities: entries };

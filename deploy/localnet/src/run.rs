@@ -179,7 +179,7 @@ async fn start(
     view: &View,
 ) -> Result<Started, NotStarted> {
     let accounts = LoadOptions::accounts_for(arguments.rate);
-    let new = NewNetwork { authorities: arguments.authorities, accounts };
+    let new = NewNetwork { authorities: arguments.authorities, accounts, ..NewNetwork::default() };
     let prepared = prepare(files, new)?;
     let count = prepared.network.authorities.len();
     let doing = if prepared.resumed { "resuming" } else { "made keys and genesis of" };

@@ -99,6 +99,10 @@ catalogue! {
             "Fetches of missing blocks sent to other authorities.";
         fetch_answers: LabelledCounter<FetchResult> = Kind::Counter, "metanode.consensus.fetch.answers", "{answer}",
             "Fetches of missing blocks that ended or were overdue, by result.", by FetchResult;
+        catch_ups: Counter = Kind::Counter, "metanode.consensus.catch_up.begun", "{catch_up}",
+            "Times that this authority was too far behind to go on by blocks and began to fetch certified commits.";
+        ranges: Counter = Kind::Counter, "metanode.consensus.catch_up.ranges", "{range}",
+            "Ranges of certified commits that this authority fetched and took over.";
         leader_timeouts: Counter = Kind::Counter, "metanode.consensus.leader.timeouts", "{timeout}",
             "Own blocks proposed without a leader of the round before, which did not come in time.";
         leaders_skipped: Counter = Kind::Counter, "metanode.consensus.leader.skipped", "{slot}",

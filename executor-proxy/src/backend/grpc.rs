@@ -92,7 +92,7 @@ impl GrpcBackend {
             self.committee_checked = true;
         }
         let loaded = Loaded {
-            executed: executed(&position),
+            executed: Position { index: position.block_number, digest: Digest(position.commit_digest) },
             state_root: position.state_root.map(Digest),
             authority: None,
             incarnation: Incarnation(0),
@@ -179,11 +179,6 @@ pub struct GrpcExecutor {
 
 impl Executor for GrpcExecutor {
     async fn lease(&mut self, opening: &Opening, at: Position) -> Result<Lease, BackendError> {
-        let not_ready = CallError::Malformed { call: "GetLastBlockNumber", field: "ready" };
-        let position = self.client.position().await?.ok_or(not_ready)?;
-        if executed(&position) != at {
-            return Err(BackendError::Moved { ours: at.index, theirs: position.block_number });
-        }
         let asked = StreamOpening {
             chain_id: bytes::Bytes::copy_from_slice(&opening.chain_id.0),
             lease: Some(WireLease {
@@ -260,8 +255,4 @@ impl Executor for GrpcExecutor {
     async fn close(self) -> Result<(), BackendError> {
         Ok(())
     }
-}
-
-fn executed(position: &ExecutorPosition) -> Position {
-    Position { index: position.block_number, digest: Digest(position.commit_digest) }
 }

@@ -121,6 +121,15 @@ async fn d12_the_master_issues_incarnations_and_fences_through_the_proxy() {
     let refused = pair.front.client().try_open(stale).await.err().unwrap();
     assert_error(&refused, Code::Aborted, reason::FENCED, &[("incarnation", "2")]);
     new.execute(commit(2)).await;
+    drop(new);
+    // It stands elsewhere than this proxy knew; then a third process is issued the next one.
+    let moved = pair.front.client().try_open(opening(0, 1)).await.err().unwrap();
+    assert_error(&moved, Code::Unavailable, reason::NOT_READY, &[]);
+    pair.front.client().wait_until_ready().await;
+    let (mut third, incarnation) = pair.front.client().open(0).await;
+    // The opening that found the master elsewhere was issued 3.
+    assert_eq!(incarnation, 4);
+    third.execute(commit(3)).await;
     pair.stop().await;
 }
 

@@ -261,6 +261,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
                 self.metrics.dropped(transactions.len(), reason);
                 self.outlets.dropped(&transactions, reason);
             }
+            Effect::CommittedBefore { transactions } => self.outlets.committed_before(&transactions),
             Effect::Deliver(sub_dag) => {
                 self.metrics.delivered(self.core.own_index(), self.clock.now(), &sub_dag);
                 self.outlets.deliver(sub_dag);

@@ -57,12 +57,20 @@ pub enum Effect {
     },
     /// Tell who waits for these transactions, which were accepted, that this authority has given them up: they leave the pool and
     /// stand in no own block that could still be committed. Copies that others hold may be. Comes behind every commit that was
-    /// formed before, so none of them was committed by then within the window of duplicates.
+    /// formed before, and none of them was committed by then within the window of duplicates.
     Dropped {
         /// The transactions; at least one, at most the pool.
         transactions: Vec<TransactionDigest>,
         /// Why all of them.
         reason: DropReason,
+    },
+    /// Tell who waits for these transactions that they have their place in the order already: they were committed, submitted
+    /// again within the window of duplicates, and now leave the pool as dropped ones do. Comes behind every commit that was
+    /// formed before.
+    CommittedBefore {
+        /// The transactions; at least one, at most the pool. Each is in the window of duplicates after the last commit that
+        /// was handed on.
+        transactions: Vec<TransactionDigest>,
     },
     /// Note an authority's fault.
     Report(PeerFault),

@@ -1,12 +1,15 @@
 //! The effects of one input, put in order: what needs no disk, then one batch of all that must be durable, then what waited
 //! for it.
 
+use std::collections::BTreeSet;
+
 use crate::{
     block::VerifiedBlock,
     certifier::Certificate,
     commit::CommittedSubDag,
     effect::{DropReason, Effect, PeerFault, Progress, WriteBatch},
     evidence::EvidenceBook,
+    transaction::Transaction,
     types::{BlockRef, Slot, TransactionDigest},
     waiting_room::DueFetches,
 };
@@ -82,6 +85,8 @@ pub(crate) struct Outbox {
     pub(crate) equivocations: Vec<(BlockRef, BlockRef)>,
     /// The transactions that were given up; told behind the commits, which may have been what collected them.
     dropped: Vec<(DropReason, Vec<TransactionDigest>)>,
+    /// Of what left the pool likewise, the transactions that have their place in the order already; told there too.
+    pub(crate) committed_before: Vec<TransactionDigest>,
 }
 
 impl Outbox {
@@ -89,6 +94,22 @@ impl Outbox {
         if !transactions.is_empty() {
             self.dropped.push((reason, transactions));
         }
+    }
+
+    /// Once no more commits are formed: what was given up meets one fate. What these commits hold has met it with them, and what
+    /// `is_committed` within the window of duplicates, submitted again since, has its place there (T01).
+    pub(crate) fn settle(&mut self, is_committed: impl Fn(&TransactionDigest) -> bool) {
+        if self.dropped.is_empty() {
+            return;
+        }
+        let commits = self.groups.iter().flat_map(|group| &group.commits);
+        let told: BTreeSet<_> =
+            commits.flat_map(CommittedSubDag::transactions).map(Transaction::digest).collect();
+        for (_, transactions) in &mut self.dropped {
+            transactions.retain(|digest| !told.contains(digest));
+            self.committed_before.extend(transactions.extract_if(.., |digest| is_committed(digest)));
+        }
+        self.dropped.retain(|(_, transactions)| !transactions.is_empty());
     }
 
     pub(crate) fn report(&mut self, fault: PeerFault) {
@@ -105,16 +126,20 @@ impl Outbox {
     /// All effects in order. Blocks and commits that must be durable go in one batch with `progress`, ahead of what waits
     /// for it.
     pub(crate) fn release(self, unpersisted: &mut Unpersisted, progress: &Progress) -> Vec<Effect> {
-        let Self { immediate: mut effects, own_block, groups, equivocations, dropped } = self;
+        let Self { immediate: mut effects, own_block, groups, equivocations, dropped, committed_before } =
+            self;
         let commits: Vec<_> = groups.into_iter().flat_map(|group| group.commits).collect();
         let told = equivocations.into_iter().map(|(first, second)| {
             Effect::Report(PeerFault::Equivocation { slot: first.slot(), first, second })
         });
-        let dropped =
-            dropped.into_iter().map(|(reason, transactions)| Effect::Dropped { transactions, reason });
+        let committed_before = Some(committed_before).filter(|transactions| !transactions.is_empty());
+        let given_up = dropped
+            .into_iter()
+            .map(|(reason, transactions)| Effect::Dropped { transactions, reason })
+            .chain(committed_before.map(|transactions| Effect::CommittedBefore { transactions }));
         if own_block.is_none() && commits.is_empty() && !unpersisted.is_due() {
             effects.extend(told);
-            effects.extend(dropped);
+            effects.extend(given_up);
             return effects;
         }
         effects.push(Effect::Persist(WriteBatch {
@@ -130,7 +155,7 @@ impl Outbox {
             effects.push(Effect::Broadcast(block));
         }
         effects.extend(commits.into_iter().map(Effect::Deliver));
-        effects.extend(dropped);
+        effects.extend(given_up);
         effects
     }
 }

@@ -101,6 +101,45 @@ fn what_no_block_can_take_expires_by_the_clock_alone() {
     assert_eq!(network.node(ALONE).answers[&Ticket(2)], SubmitOutcome::Accepted);
 }
 
+/// Cut off, it cannot propose the second submission: that one ends, and says what is true of the transaction.
+#[test]
+fn t01_what_is_committed_and_submitted_again_is_never_told_as_dropped() {
+    let mut network = network(4, Duration::from_secs(2));
+    network.run(Duration::from_secs(1));
+    network.submit(AuthorityIndex::new(0), 1, b"once");
+    network.run(Duration::from_secs(1));
+    assert_eq!(times_committed(&network, ALONE, b"once"), 1);
+    isolate(&mut network);
+    network.submit(ALONE, 2, b"filler");
+    network.run(Duration::from_millis(500));
+    network.submit(ALONE, 3, b"once");
+    network.submit(ALONE, 4, b"never");
+    network.run(Duration::from_secs(3));
+    assert_eq!(network.node(ALONE).answers[&Ticket(3)], SubmitOutcome::Accepted);
+    assert_eq!(network.node(ALONE).dropped, [(digest(b"never"), DropReason::Expired)]);
+    assert_eq!(network.node(ALONE).committed_before, [digest(b"once")]);
+}
+
+#[test]
+fn t01_what_is_committed_and_stands_in_a_collected_block_again_is_never_told_as_dropped() {
+    let mut network = network(4, Duration::from_secs(2));
+    network.submit(AuthorityIndex::new(0), 1, b"once");
+    network.run(Duration::from_secs(1));
+    assert_eq!(times_committed(&network, ALONE, b"once"), 1);
+    isolate(&mut network);
+    network.submit(ALONE, 2, b"once");
+    network.run(Duration::from_secs(10));
+    assert_eq!(
+        (&network.node(ALONE).dropped[..], &network.node(ALONE).committed_before[..]),
+        (&[][..], &[][..])
+    );
+    network.heal();
+    network.run(Duration::from_secs(5));
+    assert_eq!(network.node(ALONE).dropped, []);
+    assert_eq!(network.node(ALONE).committed_before, [digest(b"once")]);
+    assert_eq!(times_committed(&network, ALONE, b"once"), 1);
+}
+
 /// A crash between the two must not leave a node that said "dropped" and holds the transaction in an own block again.
 #[test]
 fn what_a_commit_collects_is_told_behind_that_commit() {

@@ -38,6 +38,8 @@ pub(crate) enum Record<'a> {
     Accepted { node: usize, transactions: &'a [TransactionDigest] },
     /// A node told its clients that it has given these up.
     Dropped { node: usize, transactions: &'a [TransactionDigest] },
+    /// A node told its clients that these had been committed before they were submitted again.
+    CommittedBefore { node: usize, transactions: &'a [TransactionDigest] },
     /// A life of a node has ended.
     Crashed { node: usize },
     /// A life has begun, and the reader has every commit of the store: these stand in own blocks of the store that are above
@@ -162,7 +164,7 @@ impl Watch {
             Box::new(certification::Certification::new(genesis.clone())),
             Box::new(progress::Progress),
         ];
-        Self { all, fates: fates::Fates::new(nodes) }
+        Self { all, fates: fates::Fates::new(nodes, genesis.parameters()) }
     }
 
     /// Accepted transactions that have met no fate yet, over all nodes.

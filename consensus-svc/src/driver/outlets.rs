@@ -101,6 +101,11 @@ impl<N> Outlets<N> {
         self.tracker.dropped(transactions, reason);
     }
 
+    /// Answers those who wait for transactions that were committed before they were submitted again.
+    pub(super) fn committed_before(&self, transactions: &[TransactionDigest]) {
+        self.tracker.committed_before(transactions);
+    }
+
     pub(super) fn status(&self, status: CoreStatus) {
         self.accepted.observe(&status);
         self.clock_round.send_if_modified(|round| {

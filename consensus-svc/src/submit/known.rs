@@ -42,6 +42,12 @@ impl Known {
         self.uncommitted.dropped(transactions, reason, self.window.newest());
     }
 
+    /// An accepted transaction was committed before it was submitted again, and waits no more: its first place is what counts.
+    pub(super) fn committed_before(&mut self, digest: &TransactionDigest) -> Option<Fate> {
+        self.uncommitted.committed(digest);
+        self.window.fate(digest)
+    }
+
     pub(super) fn committed(&mut self, sub_dag: &CommittedSubDag) {
         for transaction in sub_dag.transactions() {
             self.uncommitted.committed(&transaction.digest());

@@ -171,6 +171,18 @@ impl Tracker {
         state.waiters.dropped(transactions, reason);
     }
 
+    /// Notes that transactions wait no more because they were committed before they were submitted again: whoever waits
+    /// for them hears of that place.
+    pub fn committed_before(&self, transactions: &[TransactionDigest]) {
+        let mut state = self.state();
+        for digest in transactions {
+            // The machine's window is this one: it was told of every commit of it.
+            if let Some(fate) = state.known.committed_before(digest) {
+                state.waiters.committed_before(digest, &fate);
+            }
+        }
+    }
+
     /// Notes an acknowledgement of the executor.
     pub fn executed(&self, index: CommitIndex, state_root: Option<StateRoot>, wire: &Acknowledgement) {
         let mut state = self.state();

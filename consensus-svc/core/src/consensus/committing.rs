@@ -75,6 +75,7 @@ impl Consensus {
     /// All effects of an input, in order.
     pub(super) fn release(&mut self, mut outbox: Outbox) -> Vec<Effect> {
         self.unpersisted.certificates.extend(self.certification.take_certificates());
+        outbox.settle(|digest| self.ordering.is_in_window(digest));
         if let Some(fork) = self.certification.fork() {
             self.give_up(fork, &mut outbox);
         } else {
@@ -90,6 +91,8 @@ impl Consensus {
         if let Some(own) = outbox.own_block.take() {
             self.unpersisted.withdraw(&own.reference());
         }
+        // The window holds what the contradicted group holds: whether these were handed on is not known.
+        outbox.committed_before.clear();
         outbox.groups.retain(|group| group.commits.iter().all(|formed| formed.commit.index < fork.index));
         if let Some(fork) = self.certification.take_fork() {
             self.unpersisted.end();

@@ -150,6 +150,8 @@ pub struct TestNode {
     pub answers: BTreeMap<Ticket, SubmitOutcome>,
     /// Transactions that it gave up.
     pub dropped: Vec<(TransactionDigest, DropReason)>,
+    /// Transactions that left its pool because they were committed before they were submitted there again.
+    pub committed_before: Vec<TransactionDigest>,
     /// The fork that it found.
     pub fork: Option<Fork>,
     /// Faults that it reported.
@@ -202,6 +204,7 @@ impl TestNetwork {
                 delivered: Vec::new(),
                 answers: BTreeMap::new(),
                 dropped: Vec::new(),
+                committed_before: Vec::new(),
                 fork: None,
                 faults: Vec::new(),
                 last_effects: Vec::new(),
@@ -433,6 +436,9 @@ impl TestNetwork {
                 Effect::Dropped { transactions, reason } => {
                     let dropped = transactions.into_iter().map(|digest| (digest, reason));
                     self.node_mut(own).dropped.extend(dropped);
+                }
+                Effect::CommittedBefore { transactions } => {
+                    self.node_mut(own).committed_before.extend(transactions);
                 }
                 Effect::Report(fault) => self.node_mut(own).faults.push(fault),
                 Effect::Forked(fork) => self.node_mut(own).fork = Some(fork),

@@ -227,7 +227,10 @@ impl World {
                     self.violate("agreement", format!("node {place} finds a fork: {fork:?}"));
                 }
             }
-            Effect::Dropped { .. } | Effect::Report(_) => {}
+            Effect::CommittedBefore { transactions } if self.nodes[place].is_honest() => {
+                self.record(&Record::CommittedBefore { node: place, transactions: &transactions });
+            }
+            Effect::Dropped { .. } | Effect::CommittedBefore { .. } | Effect::Report(_) => {}
         }
         true
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commit_stream::testkit::sub_dag;
-use consensus_core::{ProtocolParameters, Transaction};
+use consensus_core::{ProtocolParameters, Timestamp, Transaction};
 use metanode_proto::executor::v1::RejectedTransaction;
 
 fn tracker(limit: usize) -> Arc<Tracker> {
@@ -207,6 +207,37 @@ async fn t01_a_drop_from_before_a_submission_was_taken_does_not_answer_it() {
     tracker.accepted([digest("a")], Some(waits.id()));
     tracker.committed(&sub_dag(4, &["a"]));
     assert_eq!(answer(waits).await, [Fate::Committed { index: index(4), position: 0 }]);
+}
+
+/// It is committed, submitted again, and expires there: a client that heard DROPPED would pay a second time.
+#[tokio::test]
+async fn t01_a_submission_that_ends_after_its_transaction_was_committed_hears_of_that_place() {
+    let tracker = tracker(10);
+    let place = Fate::Committed { index: index(4), position: 1 };
+    tracker.committed(&sub_dag(4, &["x", "a"]));
+    let committed = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
+    let executed = tracker.register(vec![digest("a")], Stage::Executed).unwrap();
+    let released = tracker.register(vec![digest("a")], Stage::Executed).unwrap();
+    for waits in [&committed, &executed, &released] {
+        tracker.accepted([digest("a")], Some(waits.id()));
+    }
+    let on_its_way = tracker.register(vec![digest("a")], Stage::Committed).unwrap();
+    tracker.committed_before(&[digest("a")]);
+    assert_eq!(answer(committed).await, [place]);
+    drop(released);
+    assert_eq!(tracker.waiting(), 2, "for the execution, and for the next submission");
+    tracker.executed(index(4), None, &acknowledgement(&[(4, 1)]));
+    assert!(matches!(answer(executed).await[..], [Fate::Rejected { position: 1, code: 7, .. }]));
+
+    tracker.accepted([digest("a")], Some(on_its_way.id()));
+    tracker.committed_before(&[digest("a")]);
+    assert!(matches!(answer(on_its_way).await[..], [Fate::Rejected { .. }]), "executed by then");
+    assert!(tracker.state().waiters.is_empty());
+    // Nothing of it outlives the window.
+    let mut later = sub_dag(5, &[]);
+    later.commit.timestamp = Timestamp::from_millis(u64::MAX / 2);
+    tracker.committed(&later);
+    assert!(tracker.watch(digest("a")).is_none());
 }
 
 async fn next(watch: &mut Watch) -> Fate {

@@ -154,19 +154,38 @@ impl Waiters {
 
     pub(super) fn dropped(&mut self, transactions: &[TransactionDigest], reason: DropReason) {
         for digest in transactions {
-            let Some(places) = self.pending.remove(digest) else { continue };
-            let (taken, waiting): (Vec<_>, Vec<_>) =
-                places.into_iter().partition(|place| match self.waiters.get(&place.waiter) {
-                    Some(Waiter::Batch(batch)) => batch.accepted,
-                    _ => true,
-                });
-            if !waiting.is_empty() {
-                self.pending.insert(*digest, waiting);
-            }
-            for place in taken {
+            for place in self.take_accepted(digest) {
                 self.answer(place, Fate::Dropped { reason });
             }
         }
+    }
+
+    /// The submission ends in an earlier place in the order, of which `fate` is known.
+    pub(super) fn committed_before(&mut self, digest: &TransactionDigest, fate: &Fate) {
+        for place in self.take_accepted(digest) {
+            match fate {
+                Fate::Committed { index, position } if self.waits_for_execution(place) => {
+                    self.note(place, fate.clone());
+                    self.delivered.entry((*index, *position)).or_default().push(place);
+                }
+                _ => self.answer(place, fate.clone()),
+            }
+        }
+    }
+
+    /// Removes and returns who waits for a transaction that the machine has taken. Whoever submits it again, and is on the way to
+    /// the machine, goes on waiting.
+    fn take_accepted(&mut self, digest: &TransactionDigest) -> Vec<Place> {
+        let Some(places) = self.pending.remove(digest) else { return Vec::new() };
+        let (taken, waiting): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|place| match self.waiters.get(&place.waiter) {
+                Some(Waiter::Batch(batch)) => batch.accepted,
+                _ => true,
+            });
+        if !waiting.is_empty() {
+            self.pending.insert(*digest, waiting);
+        }
+        taken
     }
 
     pub(super) fn executed(

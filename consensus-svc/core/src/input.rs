@@ -93,7 +93,8 @@ pub enum Input {
         /// The commit that it was asked about.
         after: CommitIndex,
     },
-    /// A peer could not be asked, has not answered, or has answered with what is no certified range.
+    /// A peer could not be asked, has not answered, has later commits and cannot give them now, or has answered with what is no
+    /// certified range.
     CommitsNotFetched {
         /// The peer.
         from: AuthorityIndex,

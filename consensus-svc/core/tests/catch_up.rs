@@ -57,6 +57,32 @@ fn is_level(network: &TestNetwork, index: u16) -> bool {
     !machine(network, index).status().catching_up && last(index) + 10 > last(0)
 }
 
+/// They have later commits and cannot give them: one block of the next commit is not held. Were that "nothing later", the
+/// catch-up would end, and what is missing would be asked for as ancestors that nobody keeps.
+#[test]
+fn l04_peers_that_cannot_give_what_they_have_certified_do_not_end_a_catch_up() {
+    let mut network = network(8_000);
+    load(&mut network, 0, 20);
+    network.crash(authority(3));
+    load(&mut network, 20, 300);
+    let end = network.node(authority(3)).store.commits.len() as u64;
+    let next = network.node(authority(0)).store.commits[usize::try_from(end).expect("small")].0.clone();
+    let hidden = next.blocks[0];
+    let block = network.node(authority(0)).store.blocks[&hidden].clone();
+    for peer in 0..3 {
+        network.node_mut(authority(peer)).store.blocks.remove(&hidden);
+    }
+    network.restart(authority(3)).expect("its own store");
+    network.run(Duration::from_secs(10));
+    let status = machine(&network, 3).status();
+    assert_eq!((status.catching_up, status.catch_ups_total, status.ranges_total), (true, 1, 0));
+    for peer in 0..3 {
+        network.node_mut(authority(peer)).store.blocks.insert(hidden, block.clone());
+    }
+    assert!(network.run_until_within(Duration::from_secs(20), |network| is_level(network, 3)));
+    assert_same_chain(&network, 3);
+}
+
 #[test]
 fn l04_l05_a_node_away_for_far_longer_than_blocks_are_kept_follows_by_certified_commits() {
     // Many ranges: between any two it could propose.

@@ -1,6 +1,6 @@
 //! Asks one peer for certified commits.
 
-use consensus_core::{ChainPoint, CommitIndex, MAX_RANGE_BYTES, RangeBytes, RangeError};
+use consensus_core::{ChainPoint, CommitIndex, MAX_RANGE_BYTES, RangeBytes, RangeError, shows_nothing_later};
 use metanode_proto::peer::v1::FetchCommitsRequest;
 use metanode_shell::grpc::decode_limit;
 use tokio::sync::mpsc;
@@ -59,12 +59,10 @@ async fn ask(asker: &Asker, link: &Link, after: ChainPoint) -> Result<CommitsAns
     let response = asker.answer(client.fetch_commits(request)).await?;
     let highest = CommitIndex::new(response.highest_certified_index);
     if response.commits.is_empty() {
-        // A peer that has later ones and cannot give them now has not shown that there are none.
-        let has_later = highest > after.index;
-        return Ok(if has_later {
-            CommitsAnswer::Failed { fork: None }
-        } else {
+        return Ok(if shows_nothing_later(after.index, highest) {
             CommitsAnswer::NoLater { after: after.index }
+        } else {
+            CommitsAnswer::Failed { fork: None }
         });
     }
     let range =

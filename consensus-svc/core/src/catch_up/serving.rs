@@ -37,6 +37,12 @@ pub trait RangeSource {
     fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Self::Error>;
 }
 
+/// Whether an answer without commits to a question about those after `after` says that there are none: not where its sender has
+/// certified ones, `highest` the last, and cannot give them now.
+pub fn shows_nothing_later(after: CommitIndex, highest: CommitIndex) -> bool {
+    highest <= after
+}
+
 /// The longest range from `first` on that ends at a certified commit and has at most `limit_bytes` (commits, blocks and
 /// certifiers as they are sent), or the shortest one if that has more; `None` if there is none, or not within
 /// [`MAX_RANGE_BYTES`].

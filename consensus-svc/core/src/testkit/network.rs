@@ -13,7 +13,7 @@ use crate::{
     block_verifier::BlockVerifier,
     catch_up::{
         range::{ChainPoint, RangeError, verify_range},
-        serving::{RangeSource, collect_range},
+        serving::{RangeSource, collect_range, shows_nothing_later},
     },
     certifier::{Certificate, Fork},
     commit::{Commit, CommittedSubDag},
@@ -395,8 +395,14 @@ impl TestNetwork {
     fn serve_commits(&self, asked: AuthorityIndex, after: ChainPoint) -> Input {
         let store = &self.node(asked).store;
         let range = collect_range(store, after.index.next(), self.max_range_bytes);
-        let Ok(Some(range)) = range else { return Input::NoLaterCommit { from: asked, after: after.index } };
         let Ok(highest) = store.last_certified();
+        let Ok(Some(range)) = range else {
+            return if shows_nothing_later(after.index, highest) {
+                Input::NoLaterCommit { from: asked, after: after.index }
+            } else {
+                Input::CommitsNotFetched { from: asked, fork: None }
+            };
+        };
         match verify_range(&BlockVerifier::new(self.genesis.clone()), after, range) {
             Ok(range) => Input::CertifiedCommits { from: asked, range, highest },
             Err(RangeError::Forked(fork)) => Input::CommitsNotFetched { from: asked, fork: Some(fork) },

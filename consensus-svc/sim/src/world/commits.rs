@@ -2,6 +2,7 @@
 
 use consensus_core::{
     ChainPoint, CommitIndex, CoreStatus, Input, RangeBytes, RangeError, RangeSource, collect_range,
+    shows_nothing_later,
 };
 
 use super::{Event, World, setup::index};
@@ -58,6 +59,8 @@ impl World {
                 self.fault(Fault::FetchRefused, Some(asked));
                 return;
             }
+            // Whoever says that it has nothing names no commit either, or it would be asked again.
+            RangeService::False(range) if range.commits.is_empty() => Some((range, CommitIndex::NONE)),
             RangeService::False(range) => Some((range, honest.1)),
         };
         let profile = self.network.profile;
@@ -92,7 +95,13 @@ impl World {
         let from = index(asked);
         let input = match answer {
             None => Input::CommitsNotFetched { from, fork: None },
-            Some((range, _)) if range.commits.is_empty() => Input::NoLaterCommit { from, after: after.index },
+            Some((range, highest)) if range.commits.is_empty() => {
+                if shows_nothing_later(after.index, highest) {
+                    Input::NoLaterCommit { from, after: after.index }
+                } else {
+                    Input::CommitsNotFetched { from, fork: None }
+                }
+            }
             Some((range, highest)) => match self.verifier.judge_range(after, range) {
                 Ok(range) => Input::CertifiedCommits { from, range, highest },
                 Err(error) => {

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 // process is one life of the program; killed when the test ends.
 type process struct {
-	t       *testing.T
+	t       testing.TB
 	command *exec.Cmd
 	// address that it listens on.
 	address string
@@ -55,7 +55,7 @@ type process struct {
 }
 
 // startProcess starts it in a folder, with a genesis file there, and waits for the event that tells where it listens.
-func startProcess(t *testing.T, folder string, args ...string) *process {
+func startProcess(t testing.TB, folder string, args ...string) *process {
 	t.Helper()
 	genesis := filepath.Join(folder, "genesis.toml")
 	if err := os.WriteFile(genesis, []byte(testkit.Genesis()), 0o600); err != nil {

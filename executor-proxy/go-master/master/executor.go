@@ -27,9 +27,9 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // Executor is what a team implements: its state machine and its database. Everything else of the contract is done by this
 // package.
 //
-// Execute, Sync and Record are never called at the same time; Executed and Committee may be called at any time. An error of any
-// of them is final: the master stops serving and reports it, and what was acknowledged is durable. A call that outlives its
-// context counts as such an error.
+// Execute, Sync and Record are never called at the same time; Executed and Committee may be called at any time. An error is
+// final: the master stops serving and reports it, and what was acknowledged is durable. A call that outlives its context counts as
+// such an error. Only those that are named here are not, and those of Committee, which are told to its caller.
 //
 // Exactly-once rests on the executor's own transaction: the effects of a commit, its index, its digest and its Result become
 // durable together, whole or not at all.

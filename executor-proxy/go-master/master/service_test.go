@@ -225,6 +225,29 @@ func TestD11ANewStreamEndsTheEarlierOneAndWhatThatSentIsExecutedFirst(t *testing
 	l.stop()
 }
 
+func TestD11AnOpeningIsAnsweredWhenWhatTheEarlierStreamSentIsDurable(t *testing.T) {
+	f := newFake()
+	f.entered, f.gate = make(chan struct{}), make(chan struct{})
+	l, client := start(t, f)
+	first, incarnation := client.Open(0)
+	first.Commit(testkit.Commit(1))
+	<-f.entered
+	second := client.Raw()
+	second.Send(&executorv1.ExecuteCommitsRequest{
+		Message: &executorv1.ExecuteCommitsRequest_Opening{Opening: testkit.Opening(incarnation, 0)},
+	})
+	// The earlier stream has ended, and its commit is still being synced.
+	testkit.WantError(t, first.Error(), codes.Aborted, master.ReasonFenced)
+	f.gate <- struct{}{}
+	if opened := second.Opened(); opened.GetBlockNumber() != 1 {
+		t.Fatalf("the answer names %d, commit 1 was in flight", opened.GetBlockNumber())
+	}
+	if !second.Execute(testkit.Commit(1)).GetDuplicate() {
+		t.Fatal("commit 1 was executed twice")
+	}
+	l.stop()
+}
+
 func TestD12ANewerProcessFencesTheOlderOneForGood(t *testing.T) {
 	f := newFake()
 	l, client := start(t, f)

@@ -240,6 +240,16 @@ func (s *Stream) Send(message *executorv1.ExecuteCommitsRequest) {
 	}
 }
 
+// Opened waits for the answer to an opening.
+func (s *Stream) Opened() *executorv1.StreamOpened {
+	s.t.Helper()
+	answer, err := s.call.Recv()
+	if err != nil || answer.GetOpened() == nil {
+		s.t.Fatalf("the opening was answered with %v and %v", answer, err)
+	}
+	return answer.GetOpened()
+}
+
 // Commit sends a commit.
 func (s *Stream) Commit(commit *consensusv1.Commit) {
 	s.t.Helper()

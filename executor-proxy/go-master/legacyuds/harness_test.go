@@ -232,3 +232,10 @@ func epochData(index uint64) *legacyv1.CommittedEpochData {
 		GlobalExecIndex: index, CommitIndex: uint32(index), CommitTimestampMs: index,
 	}
 }
+
+func inLayout(layout legacyuds.Layout, index uint64) proto.Message {
+	if layout == legacyuds.CommittedEpochData {
+		return epochData(index)
+	}
+	return executable(index)
+}

@@ -21,11 +21,7 @@ func TestBlocksOfBothLayoutsAreExecutedInOrder(t *testing.T) {
 			w := start(t, t.TempDir(), func(s *legacyuds.Settings, _ *gated) { s.Layout = layout })
 			blocks, queries := dial(t, w.blocks), dial(t, w.queries)
 			for index := uint64(1); index <= 50; index++ {
-				if layout == legacyuds.ExecutableBlock {
-					blocks.block(executable(index))
-				} else {
-					blocks.block(epochData(index))
-				}
+				blocks.block(inLayout(layout, index))
 			}
 			queries.until(50)
 			result, err := w.executor.Executed(t.Context(), 50)
@@ -59,17 +55,21 @@ func TestStateRootsEqualThoseOfAMasterThatIsFedOverGRPC(t *testing.T) {
 }
 
 func TestD09ABlockAtOrBelowTheLastIsDroppedInSilence(t *testing.T) {
-	w := start(t, t.TempDir(), nil)
-	blocks, queries := dial(t, w.blocks), dial(t, w.queries)
-	for _, index := range []uint64{1, 2, 1, 2, 2, 3} {
-		blocks.block(executable(index))
+	for _, layout := range []legacyuds.Layout{legacyuds.ExecutableBlock, legacyuds.CommittedEpochData} {
+		t.Run(layout.String(), func(t *testing.T) {
+			w := start(t, t.TempDir(), func(s *legacyuds.Settings, _ *gated) { s.Layout = layout })
+			blocks, queries := dial(t, w.blocks), dial(t, w.queries)
+			for _, index := range []uint64{1, 2, 1, 2, 2, 3} {
+				blocks.block(inLayout(layout, index))
+			}
+			queries.until(3)
+			result, err := w.executor.Executed(t.Context(), 3)
+			if err != nil || len(result.Rejected) > 0 {
+				t.Fatalf("%+v and %v", result, err)
+			}
+			w.end()
+		})
 	}
-	queries.until(3)
-	result, err := w.executor.Executed(t.Context(), 3)
-	if err != nil || len(result.Rejected) > 0 {
-		t.Fatalf("%+v and %v", result, err)
-	}
-	w.end()
 }
 
 func TestD08ABlockAboveTheNextIsNeitherHeldNorAdopted(t *testing.T) {

@@ -26,7 +26,7 @@ const runUsage = `go-master run: serve executor.v1.ExecutorService, health and r
   go-master run --genesis genesis.toml --data-dir /var/lib/go-master --authority 1f0e...
 
 The server comes up first and says ready = false; commits are taken when the ledger is loaded. One process has a data folder
-for itself.
+for itself. A second signal ends it at once; nothing that was acknowledged is lost.
 
 Flags:
 `
@@ -76,6 +76,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the process at once; what was acknowledged is durable.
+	context.AfterFunc(ctx, stop)
 	if err := p.serve(ctx); err != nil {
 		tell(stderr, err)
 		return exitFailure

@@ -78,13 +78,11 @@ pub enum BlockError {
         /// The ancestor's author.
         author: AuthorityIndex,
     },
-    /// At most one ancestor an author a round.
-    #[error("two ancestors of authority {author} in round {round}")]
+    /// At most one ancestor an author: with more, one block could bring a whole tree of its author's twins with it.
+    #[error("two ancestors of authority {author}")]
     AncestorRepeated {
         /// The ancestors' author.
         author: AuthorityIndex,
-        /// Their round.
-        round: Round,
     },
     /// The ancestors of the previous round must hold a quorum.
     #[error("ancestors of the previous round hold stake {stake}, a quorum is {quorum}")]
@@ -234,7 +232,7 @@ impl BlockVerifier {
         if block.ancestors.first().is_none_or(|first| first.author != block.author) {
             return Err(BlockError::OwnAncestorNotFirst);
         }
-        let mut slots = BTreeSet::new();
+        let mut authors = BTreeSet::new();
         let mut parents = Tally::new(self.committee());
         for ancestor in &block.ancestors {
             if self.committee().authority(ancestor.author).is_none() {
@@ -243,8 +241,8 @@ impl BlockVerifier {
             if ancestor.round >= block.round {
                 return Err(BlockError::AncestorNotLower { round: block.round, ancestor: ancestor.round });
             }
-            if !slots.insert(ancestor.slot()) {
-                return Err(BlockError::AncestorRepeated { author: ancestor.author, round: ancestor.round });
+            if !authors.insert(ancestor.author) {
+                return Err(BlockError::AncestorRepeated { author: ancestor.author });
             }
             if ancestor.round.next() == block.round {
                 parents.add(self.committee(), ancestor.author);
@@ -278,8 +276,7 @@ impl BlockVerifier {
     }
 }
 
-/// Most ancestors of a block: honest authors list at most one an author and their own, so twice the committee is room
-/// enough.
-fn ancestor_limit(committee: &Committee) -> u64 {
-    (committee.size() as u64).saturating_mul(2)
+/// Most ancestors of a block: one of each author.
+const fn ancestor_limit(committee: &Committee) -> u64 {
+    committee.size() as u64
 }

@@ -233,7 +233,7 @@ impl Subject {
     /// What the machine shows of itself stays within its bounds, and within a life never falls.
     fn check_status(&self, status: &CoreStatus) {
         let authorities = self.world.genesis.committee().size();
-        let missing = status.waiting_blocks.saturating_mul(authorities.saturating_mul(2));
+        let missing = status.waiting_blocks.saturating_mul(authorities);
         assert!(status.waiting_blocks <= self.params.max_waiting_blocks, "{status:?}");
         assert!(status.waiting_bytes <= self.params.max_waiting_bytes, "{status:?}");
         assert!(status.missing_blocks <= missing, "{status:?}");

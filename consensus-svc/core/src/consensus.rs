@@ -270,13 +270,8 @@ impl Consensus {
             outbox.report(PeerFault::TooFarAhead { from, block: reference, limit });
             return;
         }
-        if let Some(first) = self.twin_of(&reference) {
-            self.equivocations = self.equivocations.saturating_add(1);
-            self.unpersisted.evidence.note(&first, &block);
-            outbox.equivocations.push((first.reference(), reference));
-            if !wanted {
-                return;
-            }
+        if self.note_twin(&block, outbox) && !wanted {
+            return;
         }
         let missing: BTreeSet<_> =
             block.ancestors().iter().filter(|ancestor| !self.dag.is_present(ancestor)).copied().collect();
@@ -302,8 +297,15 @@ impl Consensus {
         self.signing.hear(&self.dag, from, peers_last, shown.map(|shown| shown.round));
     }
 
-    fn twin_of(&self, reference: &BlockRef) -> Option<VerifiedBlock> {
-        self.dag.slot(reference.slot()).first().or_else(|| self.waiting.twin_of(reference)).cloned()
+    /// Whether another block of its slot is held or waits. If so, both are kept as evidence, within bounds (F07).
+    fn note_twin(&mut self, block: &VerifiedBlock, outbox: &mut Outbox) -> bool {
+        let reference = block.reference();
+        let held = self.dag.slot(reference.slot()).first().or_else(|| self.waiting.twin_of(&reference));
+        let Some(first) = held else { return false };
+        self.equivocations = self.equivocations.saturating_add(1);
+        self.unpersisted.evidence.note(first, block);
+        outbox.equivocations.push((first.reference(), reference));
+        true
     }
 
     /// Takes a block whose ancestors are present into the DAG, and then every block that waited for it.

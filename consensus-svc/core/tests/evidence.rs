@@ -6,31 +6,39 @@ use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, BlockSource, BlockVerifier, Consensus, Effect, EquivocationError, EquivocationProof,
-    Genesis, Input, Params, PeerFault, RecoveredLog, Round, Slot, WriteBatch,
+    AuthorityIndex, Block, BlockSource, BlockVerifier, ChainPoint, CommitIndex, Consensus, Effect,
+    EquivocationError, EquivocationProof, Genesis, Input, Params, PeerFault, RangeBytes, RecoveredLog, Round,
+    Signer, Slot, WriteBatch,
+    block::CommitVote,
     evidence::MAX_PROOFS_PER_AUTHORITY,
     testkit::{
         self,
         drawing::{Drawing, draw},
+        network::TestStore,
     },
+    verify_range,
 };
 
 struct Fixture {
     genesis: Arc<Genesis>,
-
+    signers: Vec<Signer>,
     drawing: Drawing,
     machine: Consensus,
 }
 
 /// Authority A of four at its first start, which proposes nothing: nobody has answered it.
 fn fixture(text: &str, log: RecoveredLog) -> Fixture {
+    fixture_of(0, text, log)
+}
+
+fn fixture_of(own: usize, text: &str, log: RecoveredLog) -> Fixture {
     let (genesis, signers) = testkit::genesis(4);
     let genesis = Arc::new(genesis);
     let drawing = draw(&genesis, &signers, text);
     let now = genesis.timestamp();
-    let (machine, _) =
-        Consensus::recover(genesis.clone(), Params::default(), signers[0].clone(), log, now).expect("empty");
-    Fixture { genesis, drawing, machine }
+    let (machine, _) = Consensus::recover(genesis.clone(), Params::default(), signers[own].clone(), log, now)
+        .expect("empty");
+    Fixture { genesis, signers, drawing, machine }
 }
 
 impl Fixture {
@@ -167,4 +175,47 @@ fn a_proof_is_judged_by_the_committee_alone() {
     let (other, _) = testkit::genesis(5);
     let other = BlockVerifier::new(Arc::new(other));
     assert!(matches!(proof.verify(&other), Err(EquivocationError::First(_))), "of another chain");
+}
+
+/// D has B1 from B itself, and everybody else has built on B1b. It was away, so B1b comes with the commits.
+#[test]
+fn f07_a_twin_that_comes_with_certified_commits_is_evidence_as_well() {
+    let text = "ABC1:[*]; B1b:[*] tx; A2:[AC1,B1b]; B2:[B1b,AC1]; C2:[AC1,B1b]; ABC3..6:[*]";
+    let mut witness = fixture_of(3, text, RecoveredLog::default());
+    let mut store = TestStore::default();
+    let names = witness.drawing.blocks().iter().filter(|block| **block != *witness.drawing.block("B1"));
+    let (from, source, blocks) = (AuthorityIndex::new(0), BlockSource::Streamed, names.cloned().collect());
+    let effects = witness.machine.handle(witness.genesis.timestamp(), Input::Blocks { from, source, blocks });
+    batches(&effects).into_iter().for_each(|batch| store.persist(batch));
+    let (last, digest) = store.commits.last().cloned().expect("they commit");
+    let vote = CommitVote { index: last.index, digest };
+    let certifiers = ["A6", "B6", "C6"].map(|name| {
+        let block = witness.drawing.block(name);
+        let content = Block { commit_votes: vec![vote], ..block.block().clone() };
+        content.sign(&witness.signers[block.author().as_usize()]).signed_bytes().clone()
+    });
+    let sub_dags: Vec<_> =
+        (1..=last.index.get()).filter_map(|at| store.sub_dag(CommitIndex::new(at))).collect();
+    let named = sub_dags.iter().flat_map(|sub_dag| &sub_dag.blocks);
+    let range = RangeBytes {
+        commits: sub_dags.iter().map(|sub_dag| sub_dag.commit.canonical_bytes().into()).collect(),
+        blocks: named.map(|block| block.signed_bytes().clone()).collect(),
+        certifiers: certifiers.to_vec(),
+    };
+    let range =
+        verify_range(&witness.verifier(), ChainPoint::default(), range).expect("a quorum has signed it");
+
+    let mut fixture = fixture_of(3, text, RecoveredLog::default());
+    assert_eq!(fixture.streamed(&["B1"]), []);
+    let now = fixture.genesis.timestamp();
+    for author in 0..2 {
+        let (author, round) = (AuthorityIndex::new(author), Round::new(60));
+        fixture.machine.handle(now, Input::SeenAhead { author, round });
+    }
+    let highest = last.index;
+    let effects = fixture.machine.handle(now, Input::CertifiedCommits { from, range, highest });
+    assert_eq!(fixture.machine.status().last_commit, last.index, "it follows");
+    assert_eq!(evidence(&effects), [slot(1, 1)]);
+    assert!(effects.contains(&fixture.fault("B1", "B1b")), "{effects:?}");
+    assert_eq!(fixture.machine.status().equivocations_total, 1);
 }

@@ -126,6 +126,10 @@ impl Consensus {
             if !block.ancestors().iter().all(|ancestor| self.dag.is_present(ancestor)) {
                 return Err(impossible);
             }
+            // One that waits was looked at when it came.
+            if !self.waiting.contains(&reference) {
+                self.note_twin(block, outbox);
+            }
             self.accept(now, block.clone());
         }
         let formed = self.ordering.follow(&self.dag, &first.commit.leaders).ok_or(impossible)?;

@@ -82,6 +82,14 @@ impl Certification {
         }
     }
 
+    /// The fork, if this node holds another commit at the index of a certified one. Own commits are known as long as they are not
+    /// certified themselves.
+    pub(crate) fn compare(&self, certified: &CommittedSubDag) -> Option<Fork> {
+        let (index, certified) = (certified.commit.index, certified.digest);
+        let own = self.certifier.own(index).filter(|own| *own != certified)?;
+        Some(Fork { index, own, certified })
+    }
+
     /// This node's chain contradicts a certificate.
     pub(crate) fn contradicted(&mut self, fork: Fork) {
         self.fork.get_or_insert(fork);

@@ -124,6 +124,11 @@ impl Certifier {
         self.certified
     }
 
+    /// The digest of an own commit that is not certified yet.
+    pub(crate) fn own(&self, index: CommitIndex) -> Option<CommitDigest> {
+        self.own.get(&index).copied()
+    }
+
     /// How many votes are held.
     pub(crate) fn votes_len(&self) -> usize {
         self.votes.values().map(Vec::len).sum()

@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, Block, BlockSource, BlockVerifier, ChainPoint, Commit, CommitDigest, CommitIndex,
-    Consensus, Effect, Fork, Genesis, Input, Params, ProtocolParameters, RangeBytes, RecoveredLog, Round,
-    Signer, SubmitOutcome, Ticket, Timestamp, Transaction, VerifiedBlock, WriteBatch,
+    AuthorityIndex, Block, BlockSource, BlockVerifier, CertifiedRange, ChainPoint, Commit, CommitDigest,
+    CommitIndex, Consensus, Effect, Fork, Genesis, Input, Params, ProtocolParameters, RangeBytes,
+    RecoveredLog, Round, Signer, SubmitOutcome, Ticket, Timestamp, Transaction, VerifiedBlock, WriteBatch,
     block::CommitVote,
     collect_range,
     testkit::{
@@ -107,6 +107,34 @@ impl Forked {
             }
         }
         panic!("no fork is found");
+    }
+
+    /// Nobody votes. A forms commits meanwhile, and a range comes, for which it had asked before: B, C and D have signed it, and its
+    /// commits from `forged` on have another timestamp.
+    fn contradicting_range(&self, forged: u64) -> CertifiedRange {
+        let mut previous = CommitDigest::ZERO;
+        let commits: Vec<Commit> = (self.store.commits.iter())
+            .map(|(commit, _)| {
+                let late = Duration::from_millis(u64::from(commit.index.get() >= forged));
+                let timestamp = commit.timestamp.plus(late);
+                let commit = Commit { timestamp, previous_digest: previous, ..commit.clone() };
+                previous = commit.digest();
+                commit
+            })
+            .collect();
+        let named = commits.iter().flat_map(|commit| &commit.blocks);
+        let vote = CommitVote { index: CommitIndex::new(commits.len() as u64), digest: previous };
+        let certifiers = self.last.iter().zip(&self.signers).skip(1).map(|(block, signer)| {
+            let content = Block { commit_votes: vec![vote], ..block.block().clone() };
+            content.sign(signer).signed_bytes().clone()
+        });
+        let range = RangeBytes {
+            blocks: named.map(|reference| self.store.blocks[reference].signed_bytes().clone()).collect(),
+            certifiers: certifiers.collect(),
+            commits: commits.iter().map(|commit| commit.canonical_bytes().into()).collect(),
+        };
+        let verifier = BlockVerifier::new(self.genesis.clone());
+        verify_range(&verifier, ChainPoint::default(), range).expect("a quorum has signed it")
     }
 
     fn restart(&self) -> (Consensus, Vec<Effect>) {
@@ -218,6 +246,35 @@ fn d07_a_fork_of_an_earlier_commit_is_found_by_votes_that_come_later() {
     assert_eq!(*fork, Fork { index: CommitIndex::new(1), own, certified: CERTIFIED });
     assert_eq!((batch.commits.len(), batch.progress.last_commit.get()), (0, held as u64));
     assert_eq!(told(&node.restart().1), [*fork]);
+}
+
+#[test]
+fn d07_a_certified_range_that_ends_below_the_own_last_commit_is_compared_before_it_is_dropped() {
+    for catches_up in [true, false] {
+        let mut node = forked_at(u64::MAX);
+        let blocks: Vec<_> = (0..6).flat_map(|_| node.next_round()).collect();
+        node.stream(blocks);
+        assert_eq!(node.store.commits.len(), 3);
+        if catches_up {
+            for author in 1..3 {
+                node.input(Input::SeenAhead { author: authority(author), round: Round::new(60) });
+            }
+        }
+        assert_eq!(node.machine.status().catching_up, catches_up);
+        let (from, highest) = (authority(1), CommitIndex::new(3));
+        let range = node.contradicting_range(u64::MAX);
+        node.input(Input::CertifiedCommits { from, range, highest });
+        assert_eq!(node.machine.status().fork, None, "the very commits");
+        let range = node.contradicting_range(2);
+        let fork = Fork {
+            index: CommitIndex::new(2),
+            own: node.store.commits[1].1,
+            certified: range.commits()[1].digest,
+        };
+        let effects = node.input(Input::CertifiedCommits { from, range, highest });
+        assert_eq!(told(&effects), [fork], "the first index that differs");
+        assert!(batches(&effects).iter().all(|batch| batch.commits.is_empty()));
+    }
 }
 
 #[test]

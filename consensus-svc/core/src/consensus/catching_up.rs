@@ -59,7 +59,7 @@ impl Consensus {
         self.credible_round() > self.clock.round().plus(rounds)
     }
 
-    /// Takes an answer to [`Effect::FetchCommits`]: whole groups, of which those that were formed meanwhile are left out.
+    /// Takes an answer to [`Effect::FetchCommits`]: whole groups. Those that were formed meanwhile are compared and left out.
     pub(super) fn take_range(
         &mut self,
         now: Timestamp,
@@ -68,10 +68,17 @@ impl Consensus {
         highest: CommitIndex,
         outbox: &mut Outbox,
     ) {
-        if !self.catch_up.is_running() || self.certification.is_forked() {
+        let (commits, certificate) = range.into_parts();
+        // Commits that were formed meanwhile are left out, and so is a range that nobody waits for any more. Not unseen: a quorum has
+        // signed it.
+        let contradiction = commits.iter().find_map(|certified| self.certification.compare(certified));
+        if let Some(fork) = contradiction {
+            self.certification.contradicted(fork);
             return;
         }
-        let (commits, certificate) = range.into_parts();
+        if !self.catch_up.is_running() {
+            return;
+        }
         // It has shown at least what it sent, whatever it says.
         self.catch_up.answered(now, from, highest.max(certificate.index));
         let held = self.ordering.end();

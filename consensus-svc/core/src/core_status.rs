@@ -39,6 +39,10 @@ pub struct CoreStatus {
     pub missing_blocks: usize,
     /// How the questions for them go.
     pub fetches: FetchStatus,
+    /// Accepted blocks that no batch holds yet.
+    pub unpersisted_blocks: usize,
+    /// Their signed bytes.
+    pub unpersisted_bytes: u64,
     /// Transactions in the pool, proposed ones included.
     pub pooled_transactions: usize,
     /// Their counted bytes.

@@ -86,6 +86,7 @@ pub use genesis::{Genesis, GenesisError, ProtocolParameters};
 pub use input::{BlockSource, Input, Ticket};
 pub use leader_schedule::{LeaderSchedule, LeaderSlot};
 pub use linearizer::Linearizer;
+pub use outbox::{MAX_UNPERSISTED_BLOCKS, MAX_UNPERSISTED_BYTES};
 pub use params::{Params, ParamsError};
 pub use recovery::{RecoverError, RecoveredLog};
 pub use reputation::Reputation;

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Accepted blocks are made durable at the latest when this many are not, even if nothing is committed or proposed.
-const MAX_UNPERSISTED_BLOCKS: usize = 1000;
+pub const MAX_UNPERSISTED_BLOCKS: usize = 1000;
 /// ... or when they have this many signed bytes.
-const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
+pub const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 
 /// What no batch has persisted yet: accepted blocks in order of acceptance, certificates, and evidence.
 #[derive(Debug)]
@@ -40,6 +40,14 @@ impl Unpersisted {
     pub(crate) fn push(&mut self, block: VerifiedBlock) {
         self.bytes = self.bytes.saturating_add(block.signed_bytes().len() as u64);
         self.blocks.push(block);
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Takes a block back that is not to be.

@@ -9,6 +9,7 @@ pub(crate) mod invalid;
 pub(crate) mod last_block;
 pub(crate) mod lies;
 pub(crate) mod ranges;
+pub(crate) mod twin_trees;
 pub(crate) mod withholding;
 
 pub(crate) use last_block::LastBlocks;
@@ -24,6 +25,7 @@ use crate::{fault::Fault, rng::Rng};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Habits {
     pub(crate) equivocates: bool,
+    pub(crate) drags_twins: bool,
     pub(crate) withholds: bool,
     pub(crate) sends_invalid: bool,
     pub(crate) lies_about_time: bool,
@@ -34,13 +36,14 @@ pub(crate) struct Habits {
 impl Habits {
     const NONE: Self = Self {
         equivocates: false,
+        drags_twins: false,
         withholds: false,
         sends_invalid: false,
         lies_about_time: false,
         lies_about_last: false,
         forges_commits: false,
     };
-    pub(crate) const EQUIVOCATION: Self = Self { equivocates: true, ..Self::NONE };
+    pub(crate) const EQUIVOCATION: Self = Self { equivocates: true, drags_twins: true, ..Self::NONE };
     pub(crate) const WITHHOLDING: Self = Self { withholds: true, ..Self::NONE };
     pub(crate) const INVALID: Self = Self { sends_invalid: true, ..Self::NONE };
     pub(crate) const CLOCKS: Self = Self { lies_about_time: true, ..Self::NONE };
@@ -49,6 +52,7 @@ impl Habits {
     pub(crate) const FORGERY: Self = Self { forges_commits: true, ..Self::NONE };
     pub(crate) const ALL: Self = Self {
         equivocates: true,
+        drags_twins: false,
         withholds: true,
         sends_invalid: true,
         lies_about_time: true,
@@ -95,6 +99,8 @@ pub(crate) use ranges::RangeService;
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
     pub(crate) dispatches: Vec<Dispatch>,
+    /// Blocks that are sent to nobody, and served to whoever asks.
+    pub(crate) kept: Vec<VerifiedBlock>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -121,12 +127,17 @@ pub(crate) struct Byzantine {
     /// Recent blocks, to replay.
     recent: Vec<VerifiedBlock>,
     made: u64,
+    /// How long the next own blocks bring no twins with them, and what draws that.
+    sated: u64,
+    twin_rng: Rng,
 }
 
 impl Byzantine {
     pub(crate) fn new(own: usize, genesis: Arc<Genesis>, signer: Signer, habits: Habits, rng: Rng) -> Self {
         let others = (0..genesis.committee().size()).filter(|node| *node != own).collect();
-        Self { signer, genesis, habits, rng, others, last: [None, None], recent: Vec::new(), made: 0 }
+        let twin_rng = rng.clone();
+        let (last, recent) = ([None, None], Vec::new());
+        Self { signer, genesis, habits, rng, others, last, recent, made: 0, sated: 0, twin_rng }
     }
 
     /// What becomes of a block that the machine wants broadcast.
@@ -135,6 +146,9 @@ impl Byzantine {
         let shown = self.compose(block, 0, |_| ());
         let shown = if self.habits.lies_about_time { self.lie_about_time(&shown, &mut deeds) } else { shown };
         let shown = if self.habits.forges_commits { self.vote_falsely(&shown, &mut deeds) } else { shown };
+        if self.habits.drags_twins {
+            self.drag_twins(&shown, &mut deeds);
+        }
         let equivocates = self.habits.equivocates && self.rng.chance(60_000);
         let withholds = self.habits.withholds && self.rng.chance(60_000);
         if equivocates {

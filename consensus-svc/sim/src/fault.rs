@@ -59,6 +59,10 @@ pub enum Fault {
     TwinAll,
     /// A twin was sent long after the other.
     TwinLate,
+    /// A liar's block brings a chain of its twins.
+    TwinChain,
+    /// A liar's block would bring a tree of its twins.
+    TwinTree,
     /// A block was kept from everybody for a while.
     Withheld,
     /// A block was sent to some only.
@@ -107,7 +111,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -136,6 +140,8 @@ impl Fault {
         Self::TwinSplit,
         Self::TwinAll,
         Self::TwinLate,
+        Self::TwinChain,
+        Self::TwinTree,
         Self::Withheld,
         Self::Selective,
         Self::GarbageRefused,
@@ -191,6 +197,8 @@ impl Fault {
             Self::TwinSplit => "twin-split",
             Self::TwinAll => "twin-all",
             Self::TwinLate => "twin-late",
+            Self::TwinChain => "twin-chain",
+            Self::TwinTree => "twin-tree",
             Self::Withheld => "withheld",
             Self::Selective => "selective",
             Self::GarbageRefused => "garbage-refused",

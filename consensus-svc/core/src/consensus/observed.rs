@@ -28,6 +28,8 @@ impl Consensus {
             waiting_bytes: self.waiting.bytes(),
             missing_blocks: self.waiting.missing_len(),
             fetches: self.waiting.fetch_status(),
+            unpersisted_blocks: self.unpersisted.len(),
+            unpersisted_bytes: self.unpersisted.bytes(),
             pooled_transactions: self.pool.len(),
             pooled_bytes: self.pool.bytes(),
             accepted_rounds: self.dag.accepted_rounds().to_vec(),

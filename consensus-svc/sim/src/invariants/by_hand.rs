@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use consensus_core::{
     Block, Commit, CommitDigest, CommitIndex, CommitVote, CommittedSubDag, CoreStatus, Epoch,
-    EquivocationProof, Genesis, Params, Progress, Round, ScheduleState, Signer, Slot, Timestamp, Transaction,
-    VerifiedBlock, testkit,
+    EquivocationProof, FetchStatus, Genesis, Params, Progress, Round, ScheduleState, Signer, Slot, Timestamp,
+    Transaction, VerifiedBlock, testkit,
 };
 
 use super::{Kind, Record, Standing, Watch};
@@ -337,7 +337,11 @@ fn t06_each_queue_over_its_bound_breaks_bounded_memory() {
         CoreStatus { dag_blocks: 17, ..base.clone() },
         CoreStatus { waiting_blocks: params.max_waiting_blocks + 1, ..base.clone() },
         CoreStatus { waiting_bytes: params.max_waiting_bytes + 1, ..base.clone() },
-        CoreStatus { missing_blocks: params.max_waiting_blocks * 8 + 1, ..base.clone() },
+        CoreStatus { missing_blocks: params.max_waiting_blocks * 4 + 1, ..base.clone() },
+        CoreStatus { round: Round::new(10_000), ..base.clone() },
+        CoreStatus { fetches: FetchStatus { under_way: 17, ..FetchStatus::default() }, ..base.clone() },
+        CoreStatus { unpersisted_blocks: 1_001, ..base.clone() },
+        CoreStatus { unpersisted_bytes: (8 << 20) + 1, ..base.clone() },
         CoreStatus { pooled_transactions: params.max_pool_transactions + 1, ..base.clone() },
         CoreStatus { pooled_bytes: params.max_pool_bytes + 1, ..base.clone() },
     ];

@@ -23,7 +23,9 @@ impl Weather {
             Self::Restarts => &[F::Blackout, F::Restart, F::RestartEmpty],
             Self::Disks => &[F::SlowSync, F::TornTail, F::UnguardedBlock, F::AmnesiaEntered, F::AmnesiaLeft],
             Self::Clocks => &[F::ClockSkew],
-            Self::ByzantineEquivocation => &[F::TwinSplit, F::TwinAll, F::TwinLate, F::EquivocationSeen],
+            Self::ByzantineEquivocation => {
+                &[F::TwinSplit, F::TwinAll, F::TwinLate, F::TwinChain, F::TwinTree, F::EquivocationSeen]
+            }
             Self::ByzantineWithholding => &[
                 F::Withheld,
                 F::Selective,

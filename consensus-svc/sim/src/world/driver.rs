@@ -256,6 +256,9 @@ impl World {
         for fault in deeds.faults {
             self.fault(fault, Some(place));
         }
+        for kept in deeds.kept {
+            self.admit_lie(place, Wire::Stray(kept));
+        }
         for dispatch in deeds.dispatches {
             let wire = self.admit_lie(place, dispatch.wire);
             let late_until = &mut self.nodes[place].late_until_ms[dispatch.to];

@@ -289,7 +289,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             }
             Effect::Forked(fork) => tracing::error!(
                 index = as_i64(fork.index.get()),
-                own = %fork.own,
+                own = fork.own.map(tracing::field::display),
                 certified = %fork.certified,
                 "a quorum holds another commit than this node: stopped as a fork"
             ),

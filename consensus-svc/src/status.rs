@@ -6,7 +6,7 @@ mod explain;
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Fork, Genesis};
+use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Genesis};
 use metanode_proto::consensus::v1::{
     ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
@@ -162,10 +162,11 @@ fn stop_reason(core: &CoreStatus, executor: &ExecutorView) -> String {
              was signed. The signing guard was raised: end the other process, or restore the newest store, then restart"
         )
     });
-    let fork = core.fork.map(|Fork { index, own, certified }| {
+    let fork = core.fork.map(|fork| {
         format!(
-            "fork at commit {index}: this node has {own}, a quorum voted for {certified}. Keep the store as it is, stop the executor's \
-             intake, and compare the commits around {index} (CommitService.GetCommit) with those of another authority"
+            "{fork}. Keep the store as it is, stop the executor's intake, and compare the commits around {} \
+             (CommitService.GetCommit) with those of another authority",
+            fork.index
         )
     });
     fork.or(own_block).or_else(|| executor.stop_reason().map(ToString::to_string)).unwrap_or_default()
@@ -237,19 +238,19 @@ fn counted<T>(answer: T, permit: UntilSent) -> Response<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus_core::{CommitDigest, CommitIndex};
+    use consensus_core::{CommitDigest, CommitIndex, Fork};
 
     #[test]
     fn d07_a_fork_is_named_before_every_other_reason() {
         let executor = ExecutorView::new(CommitIndex::NONE, CommitDigest::ZERO);
         let fork = Fork {
             index: CommitIndex::new(9),
-            own: CommitDigest::new([1; 32]),
+            own: Some(CommitDigest::new([1; 32])),
             certified: CommitDigest::new([2; 32]),
         };
         let core = CoreStatus { fork: Some(fork), halted: true, ..CoreStatus::default() };
         let reason = stop_reason(&core, &executor);
-        assert!(reason.starts_with(&format!("fork at commit 9: this node has {}", fork.own)), "{reason}");
+        assert!(reason.starts_with(&fork.to_string()), "{reason}");
         assert!(reason.contains(&fork.certified.to_string()), "{reason}");
         assert_eq!(role(&core), NodeRole::Stopped);
         assert_eq!(stop_reason(&CoreStatus::default(), &executor), "");

@@ -138,9 +138,9 @@ impl CatchUp {
         }
     }
 
-    /// Ends it if a quorum has shown nothing above `last`. True if it has ended.
-    pub(crate) fn end_if_shown(&mut self, now: Timestamp, committee: &Committee, last: CommitIndex) -> bool {
-        let Some(running) = &self.running else { return false };
+    /// Ends it if a quorum has shown nothing above `last`.
+    pub(crate) fn end_if_shown(&mut self, now: Timestamp, committee: &Committee, last: CommitIndex) {
+        let Some(running) = &self.running else { return };
         let mut behind = Tally::new(committee);
         behind.add(committee, self.own);
         for (authority, shown) in committee.indexes().zip(&running.shown) {
@@ -148,12 +148,10 @@ impl CatchUp {
                 behind.add(committee, authority);
             }
         }
-        let ended = behind.is_quorum(committee);
-        if ended {
+        if behind.is_quorum(committee) {
             self.running = None;
             self.not_before = now.plus(self.timeout);
         }
-        ended
     }
 
     /// When the next question is due; without one under way, when the next may begin.

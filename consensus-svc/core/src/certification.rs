@@ -86,8 +86,8 @@ impl Certification {
     /// certified themselves.
     pub(crate) fn compare(&self, certified: &CommittedSubDag) -> Option<Fork> {
         let (index, certified) = (certified.commit.index, certified.digest);
-        let own = self.certifier.own(index).filter(|own| *own != certified)?;
-        Some(Fork { index, own, certified })
+        let own = self.certifier.own(index).filter(|own| *own != certified);
+        own.map(|_| Fork { index, own, certified })
     }
 
     /// This node's chain contradicts a certificate.

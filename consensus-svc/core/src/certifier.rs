@@ -7,7 +7,7 @@
 //! Bounded whatever authors invent: of each author one vote an index (the first wins), and only indexes within
 //! a window around the last own commit and above the last certified one.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 
@@ -71,10 +71,24 @@ impl Certificate {
 pub struct Fork {
     /// The index.
     pub index: CommitIndex,
-    /// This node's digest there.
-    pub own: CommitDigest,
+    /// This node's digest there; `None` where it can form no commit of the certified blocks and leaders at all.
+    pub own: Option<CommitDigest>,
     /// The quorum's.
     pub certified: CommitDigest,
+}
+
+impl fmt::Display for Fork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, own, certified } = self;
+        match own {
+            Some(own) => {
+                write!(f, "fork at commit {index}: this node has {own}, a quorum voted for {certified}")
+            }
+            None => {
+                write!(f, "fork at commit {index}: this node can form none, a quorum voted for {certified}")
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +209,7 @@ impl Certifier {
             self.findings.certificates.push(Certificate { index, digest, blocks });
             self.forget();
         } else {
-            self.findings.fork.get_or_insert(Fork { index, own, certified: digest });
+            self.findings.fork.get_or_insert(Fork { index, own: Some(own), certified: digest });
         }
     }
 

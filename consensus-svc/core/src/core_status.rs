@@ -51,9 +51,7 @@ pub struct CoreStatus {
     pub accepted_rounds: Vec<Round>,
     /// Own blocks that were made without a leader of the previous round.
     pub leader_timeouts_total: u64,
-    /// First round of the leader schedule in force.
-    pub schedule_since: Round,
-    /// Authorities whose leader slots others take in it, for their votes came late or not at all in the window before.
+    /// Authorities whose leader slots others take in the schedule in force, for their votes came late or not at all in the window before.
     pub unseated: Vec<AuthorityIndex>,
     /// Leader slots skipped since the start.
     pub skipped_leaders_total: u64,

@@ -5,6 +5,7 @@
 
 use crate::{
     block::VerifiedBlock,
+    certifier::Fork,
     committee::Tally,
     committer::{Committer, Decision, Via, certificates, supports},
     dag::Dag,
@@ -114,6 +115,11 @@ pub enum ProposalReason {
     Halted {
         /// The own block that the store did not hold; `None` where the shell has stopped the machine.
         unknown_own_block: Option<BlockRef>,
+    },
+    /// A quorum holds another commit than this node: nothing is signed any more, in this life or in another.
+    Forked {
+        /// Where, and both digests.
+        fork: Fork,
     },
     /// This authority does not remember all that it signed.
     Amnesia {

@@ -67,7 +67,9 @@ pub enum Input {
         end: FetchEnd,
     },
     /// The shell has found that this store lacks commits which were delivered from it. Before this life's first block, what
-    /// was signed is then taken for forgotten; after it, or where own stake is more than f, this is [`Input::Halt`].
+    /// was signed is then taken for forgotten; after it, or where own stake is more than f, this is [`Input::Halt`]. The service
+    /// does not say so yet: it halts a machine whose executor is ahead, for nothing brings the missing commits into its log by
+    /// itself and the operator decides.
     StoreBehind,
     /// A verified block of `author` in `round` is held back by the transport, since it is further ahead than blocks are let
     /// in: what is told of it, at least once a stream, shows how far others are.

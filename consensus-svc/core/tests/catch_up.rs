@@ -252,7 +252,8 @@ fn a_fork_that_a_peer_reports_of_a_later_commit_is_not_believed() {
     node.sees(1, 30);
     node.sees(2, 30);
     let digest = |byte| consensus_core::CommitDigest::new([byte; 32]);
-    let later = consensus_core::Fork { index: CommitIndex::new(9), own: digest(1), certified: digest(2) };
+    let later =
+        consensus_core::Fork { index: CommitIndex::new(9), own: Some(digest(1)), certified: digest(2) };
     let effects =
         node.machine.handle(node.now, Input::CommitsNotFetched { from: authority(1), fork: Some(later) });
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Forked(_))));

@@ -308,7 +308,7 @@ fn d07_a_certified_range_that_follows_another_commit_is_a_fork() {
     let own = ChainPoint { index: CommitIndex::new(3), digest: CommitDigest::new([9; 32]) };
     let refused = verify_range(&verifier(&network), own, range).expect_err("another chain");
     let certified = point(store, 3).digest;
-    assert_eq!(refused, RangeError::Forked(Fork { index: own.index, own: own.digest, certified }));
+    assert_eq!(refused, RangeError::Forked(Fork { index: own.index, own: Some(own.digest), certified }));
 }
 
 /// Every bit of a range says something, and no bytes make the judge panic.

@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{
@@ -12,6 +12,7 @@ use consensus_core::{
     RecoveredLog, Round, Signer, SubmitOutcome, Ticket, Timestamp, Transaction, VerifiedBlock, WriteBatch,
     block::CommitVote,
     collect_range,
+    explain::ProposalReason,
     testkit::{
         self,
         network::{TestNetwork, TestStore},
@@ -162,7 +163,7 @@ fn d07_a_commit_that_is_contradicted_as_it_is_formed_leaves_no_trace_but_what_sh
     let effects = node.until_found();
     let [Effect::Forked(fork), Effect::Persist(batch)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!((fork.index, fork.certified), (node.index, CERTIFIED));
-    assert_ne!(fork.own, CERTIFIED);
+    assert_ne!(fork.own.expect("it forms one"), CERTIFIED);
     assert_eq!(references(batch), ["3@3", "1@3"], "what the next start needs to find it again");
     assert_eq!((batch.commits.len(), batch.certificates.len(), batch.evidence.len()), (0, 0, 0));
     assert_eq!((batch.progress.last_commit, batch.progress.gc_round), (CommitIndex::NONE, Round::GENESIS));
@@ -243,7 +244,7 @@ fn d07_a_fork_of_an_earlier_commit_is_found_by_votes_that_come_later() {
     let held = node.store.commits.len();
     let effects = node.stream(late);
     let [Effect::Forked(fork), Effect::Persist(batch)] = &effects[..] else { panic!("{effects:?}") };
-    assert_eq!(*fork, Fork { index: CommitIndex::new(1), own, certified: CERTIFIED });
+    assert_eq!(*fork, Fork { index: CommitIndex::new(1), own: Some(own), certified: CERTIFIED });
     assert_eq!((batch.commits.len(), batch.progress.last_commit.get()), (0, held as u64));
     assert_eq!(told(&node.restart().1), [*fork]);
 }
@@ -268,7 +269,7 @@ fn d07_a_certified_range_that_ends_below_the_own_last_commit_is_compared_before_
         let range = node.contradicting_range(2);
         let fork = Fork {
             index: CommitIndex::new(2),
-            own: node.store.commits[1].1,
+            own: Some(node.store.commits[1].1),
             certified: range.commits()[1].digest,
         };
         let effects = node.input(Input::CertifiedCommits { from, range, highest });
@@ -278,7 +279,7 @@ fn d07_a_certified_range_that_ends_below_the_own_last_commit_is_compared_before_
 }
 
 #[test]
-fn t06_t07_a_forked_node_takes_nothing_in_and_still_answers() {
+fn t06_t07_l06_a_forked_node_takes_nothing_in_and_still_answers() {
     let mut node = forked_at(1);
     let transactions = |text: &'static str| vec![Transaction::new(Bytes::from_static(text.as_bytes()))];
     node.input(Input::Transactions { ticket: Ticket(1), transactions: transactions("accepted before") });
@@ -291,7 +292,9 @@ fn t06_t07_a_forked_node_takes_nothing_in_and_still_answers() {
         assert_eq!(node.input(Input::Wake { from: authority(1), round: node.last[1].round() }), []);
     }
     assert_eq!(node.machine.status(), held);
-    assert!(!node.machine.explain().undecided.is_empty(), "it still tells what it knows");
+    let (explanation, fork) = (node.machine.explain(), held.fork.expect("found"));
+    assert!(!explanation.undecided.is_empty(), "it still tells what it knows");
+    assert_eq!(explanation.proposal.reason, ProposalReason::Forked { fork });
     let refused =
         node.input(Input::Transactions { ticket: Ticket(2), transactions: transactions("too late") });
     assert_eq!(refused, [Effect::Answer { ticket: Ticket(2), outcome: SubmitOutcome::NotProposing }]);
@@ -366,6 +369,12 @@ impl Contradiction {
             commit.previous_digest = previous.unwrap_or(commit.previous_digest);
             previous = Some(commit.digest());
         }
+        self.certify(&mut range, commits);
+        range
+    }
+
+    /// Puts other commits into a range, under votes of the same three.
+    fn certify(&self, range: &mut RangeBytes, commits: Vec<Commit>) {
         let last = commits.last().expect("at least one");
         let vote = CommitVote { index: last.index, digest: last.digest() };
         let certifiers = range.certifiers.iter().map(|bytes| {
@@ -376,7 +385,11 @@ impl Contradiction {
         });
         range.certifiers = certifiers.collect();
         range.commits = commits.iter().map(|commit| commit.canonical_bytes().into()).collect();
+        let named: BTreeSet<_> = commits.iter().flat_map(|commit| commit.blocks.iter().copied()).collect();
+        let verifier = BlockVerifier::new(self.network.genesis().clone());
         range
+            .blocks
+            .retain(|bytes| named.contains(&verifier.verify(bytes.clone()).expect("honest").reference()));
     }
 
     fn take(&mut self, after: ChainPoint, range: RangeBytes) -> Vec<Effect> {
@@ -394,7 +407,7 @@ fn d07_a_certified_range_that_differs_from_what_its_blocks_give_is_followed_up_t
     let certified = Commit::decode(forged.commits[2].clone()).expect("canonical").digest();
     let own = node.honest().commits[2].1;
     let effects = node.take(ChainPoint::default(), forged);
-    let fork = Fork { index: CommitIndex::new(3), own, certified };
+    let fork = Fork { index: CommitIndex::new(3), own: Some(own), certified };
     let [Effect::Forked(found), Effect::Persist(batch), Effect::Deliver(_), Effect::Deliver(second)] =
         &effects[..]
     else {
@@ -414,5 +427,25 @@ fn d07_a_certified_range_that_differs_from_what_its_blocks_give_is_followed_up_t
     let again = node.range(3, 3);
     let effects = node.take(after, again);
     assert_eq!(told(&effects), [fork]);
+    assert!(batches(&effects).iter().all(|batch| batch.commits.is_empty()));
+}
+
+/// A quorum has signed a commit whose leader leads no slot: nothing can be formed of it, so this node has no digest to show.
+#[test]
+fn d07_a_certified_group_that_gives_no_commit_here_is_a_fork_without_an_own_digest() {
+    let mut node = contradiction();
+    let mut range = node.range(1, u64::MAX);
+    let mut commit = Commit::decode(range.commits[0].clone()).expect("honest");
+    commit.leaders =
+        vec![*commit.blocks.iter().find(|block| !commit.leaders.contains(block)).expect("others")];
+    node.certify(&mut range, vec![commit]);
+    let certified = Commit::decode(range.commits[0].clone()).expect("canonical").digest();
+    let effects = node.take(ChainPoint::default(), range);
+    let fork = Fork { index: CommitIndex::new(1), own: None, certified };
+    assert_eq!(told(&effects), [fork]);
+    assert_eq!(
+        fork.to_string(),
+        format!("fork at commit 1: this node can form none, a quorum voted for {certified}")
+    );
     assert!(batches(&effects).iter().all(|batch| batch.commits.is_empty()));
 }

@@ -60,12 +60,13 @@ Weathers:
   restarts                everybody restarts at once; a node starts empty
   disks                   slow syncs, torn tails, stores older than the signing guard
   clocks                  honest clocks are wrong by up to 500 ms
-  byzantine-equivocation  up to f authorities sign twins (split, to all, late)
+  byzantine-equivocation  up to f authorities sign twins (split, to all, late, in chains and trees)
   byzantine-withholding   ... keep blocks back, send to some, refuse and falsify fetches
   byzantine-invalid       ... send garbage, phantom parents, future rounds, old blocks
   byzantine-clocks        ... lie about the time
   amnesia                 stores wiped or replaced by old copies, with their guards or without
   byzantine-amnesia       ... while others lie about the last blocks that they know
+  absences                a node is away, or alone, for longer than blocks are kept; liars forge commits
   mixed                   all of it
   one-down                one authority is down for many windows of the leader schedule
 

@@ -121,6 +121,14 @@ fn proposal(wait: &ProposalWait, now: Timestamp) -> v1::ProposalExplanation {
             explained.unknown_own_block = unknown_own_block.as_ref().map(wire::block_ref_to_proto);
             v1::ProposalReason::Halted
         }
+        ProposalReason::Forked { fork } => {
+            explained.fork = Some(v1::Fork {
+                index: fork.index.get(),
+                own_digest: fork.own.map(|own| own.as_bytes().to_vec().into()).unwrap_or_default(),
+                certified_digest: fork.certified.as_bytes().to_vec().into(),
+            });
+            v1::ProposalReason::Forked
+        }
         ProposalReason::Amnesia { answers, first_round } => {
             explained.support = Some(support_to_proto(answers));
             explained.round = first_round.unwrap_or(wait.round).get();

@@ -66,7 +66,7 @@ async fn l04_certified_commits_are_served_and_judged() {
     // What a quorum stands for and does not follow the own chain is no fault of the peer.
     let own = ChainPoint { index: CommitIndex::new(1), digest: CommitDigest::new([1; 32]) };
     let answer = ask(&mut node, own).await;
-    let fork = Fork { index: own.index, own: own.digest, certified: history.commits[0].1 };
+    let fork = Fork { index: own.index, own: Some(own.digest), certified: history.commits[0].1 };
     assert!(matches!(answer, CommitsAnswer::Failed { fork: Some(found) } if found == fork), "{answer:?}");
     node.stop().await;
     server.stop().await;

@@ -171,7 +171,7 @@ pub enum RangeError {
         quorum: Stake,
     },
     /// The range is certified and follows another commit than this node's last one: one of the two has forked.
-    #[error("a quorum holds commit {index} as {certified:?}, this node as {own:?}", index = .0.index, certified = .0.certified, own = .0.own)]
+    #[error("{0}")]
     Forked(Fork),
     /// A block is invalid.
     #[error("block {position} of the range is invalid")]
@@ -230,7 +230,7 @@ pub fn verify_range(
     let ((first, _), (last, digest)) = commits.first().zip(commits.last()).ok_or(RangeError::Empty)?;
     let certificate = certify(verifier, last.index, *digest, range.certifiers)?;
     if first.previous_digest != after.digest {
-        let fork = Fork { index: after.index, own: after.digest, certified: first.previous_digest };
+        let fork = Fork { index: after.index, own: Some(after.digest), certified: first.previous_digest };
         return Err(RangeError::Forked(fork));
     }
     let commits = fill(verifier, commits, range.blocks)?;

@@ -124,7 +124,7 @@ fn a_later_commit_that_is_certified_certifies_those_before() {
 
 #[test]
 fn d07_a_quorum_for_another_digest_is_a_fork_whichever_comes_first() {
-    let fork = Fork { index: index(1), own: digest(1), certified: digest(2) };
+    let fork = Fork { index: index(1), own: Some(digest(1)), certified: digest(2) };
     for own_first in [true, false] {
         let mut votes = Votes::new(&[1; 4]);
         if own_first {

@@ -10,7 +10,7 @@ use crate::{
     commit::CommittedSubDag,
     effect::Effect,
     outbox::Outbox,
-    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Round, Timestamp},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round, Timestamp},
 };
 
 impl Consensus {
@@ -114,9 +114,13 @@ impl Consensus {
         let end = self.ordering.end();
         let index = first.commit.index;
         if index != end.index.next() || first.commit.previous_digest != end.digest {
-            return Err(Fork { index: end.index, own: end.digest, certified: first.commit.previous_digest });
+            return Err(Fork {
+                index: end.index,
+                own: Some(end.digest),
+                certified: first.commit.previous_digest,
+            });
         }
-        let impossible = Fork { index, own: CommitDigest::ZERO, certified: first.digest };
+        let impossible = Fork { index, own: None, certified: first.digest };
         let blocks: BTreeMap<BlockRef, &VerifiedBlock> = group
             .iter()
             .flat_map(|sub_dag| &sub_dag.blocks)
@@ -143,7 +147,7 @@ impl Consensus {
         let mut pairs = formed.iter().zip(group);
         if let Some((own, certified)) = pairs.find(|(own, certified)| own.digest != certified.digest) {
             let index = certified.commit.index;
-            return Err(Fork { index, own: own.digest, certified: certified.digest });
+            return Err(Fork { index, own: Some(own.digest), certified: certified.digest });
         }
         if formed.len() != group.len() {
             return Err(impossible);

@@ -34,7 +34,6 @@ impl Consensus {
             pooled_bytes: self.pool.bytes(),
             accepted_rounds: self.dag.accepted_rounds().to_vec(),
             leader_timeouts_total: self.proposer.leader_timeouts(),
-            schedule_since: self.ordering.schedule().since(),
             unseated: self.ordering.schedule().table().unseated().to_vec(),
             skipped_leaders_total: self.ordering.skipped_leaders(),
             equivocations_total: self.equivocations,
@@ -69,7 +68,9 @@ impl Consensus {
     fn proposal_wait(&self) -> ProposalWait {
         let (clock, schedule) = (self.clock.round(), self.ordering.schedule());
         let (round, wait) = self.proposer.wait(&self.dag, self.clock, schedule);
-        let reason = if self.signing.is_halted() {
+        let reason = if let Some(fork) = self.certification.fork() {
+            ProposalReason::Forked { fork }
+        } else if self.signing.is_halted() {
             ProposalReason::Halted { unknown_own_block: self.signing.unknown_own_block() }
         } else if let Some(Amnesia { first_round, .. }) = self.signing.amnesia() {
             let answers = explain::answers(&self.dag, self.signing.heard());

@@ -1,7 +1,7 @@
 //! An explanation as one JSON object, for programs: the fields of the contract under their names, enums as lower-case words.
 
 use metanode_proto::consensus::v1::{
-    BlockRef, DecisionExplanation, ExecutorExplanation, ExplainResponse, LeaderSlot, MissingBlock,
+    BlockRef, DecisionExplanation, ExecutorExplanation, ExplainResponse, Fork, LeaderSlot, MissingBlock,
     PeerExplanation, ProposalExplanation, SlotExplanation, Stall, Support,
 };
 use serde_json::{Value, json};
@@ -43,6 +43,17 @@ fn proposal(proposal: &ProposalExplanation) -> Value {
         "missing_leaders": proposal.missing_leaders,
         "ahead": proposal.ahead,
         "unknown_own_block": proposal.unknown_own_block.as_ref().map(block),
+        "fork": proposal.fork.as_ref().map(fork),
+    })
+}
+
+/// No own digest where this node can form no commit there.
+fn fork(fork: &Fork) -> Value {
+    let own = Some(&fork.own_digest).filter(|own| !own.is_empty());
+    json!({
+        "index": fork.index,
+        "own_digest": own.map(hex::encode),
+        "certified_digest": hex::encode(&fork.certified_digest),
     })
 }
 

@@ -1,6 +1,6 @@
 use metanode_proto::consensus::v1::{
     BlockRef, DecisionExplanation, DecisionReason, ExecutorExplanation, ExecutorState, ExecutorStep,
-    ExplainResponse, FaultCount, LeaderSlot, MissingBlock, PeerExplanation, ProposalExplanation,
+    ExplainResponse, FaultCount, Fork, LeaderSlot, MissingBlock, PeerExplanation, ProposalExplanation,
     ProposalReason, SlotExplanation, SlotReason, Stall, Support,
 };
 
@@ -83,6 +83,26 @@ other authorities
   2: round 12 (seen 14), not connected, heard 40.2 s ago, equivocation 2; connection refused
 ";
     assert_eq!(text::of(&sample()), expected);
+}
+
+#[test]
+fn l06_a_fork_is_told_with_both_digests_where_both_are_known() {
+    let forked = |own_digest: Vec<u8>| {
+        let fork = Fork { index: 9, own_digest: own_digest.into(), certified_digest: vec![2; 32].into() };
+        let reason = ProposalReason::Forked.into();
+        let proposal =
+            ProposalExplanation { round: 14, reason, fork: Some(fork), ..ProposalExplanation::default() };
+        ExplainResponse { proposal: Some(proposal), ..ExplainResponse::default() }
+    };
+    let (own, certified) = ("01".repeat(32), "02".repeat(32));
+    let both = forked(vec![1; 32]);
+    let told = format!("fork at commit 9: this node has {own}, a quorum voted for {certified}");
+    assert!(text::of(&both).contains(&told), "{}", text::of(&both));
+    assert_eq!(json::of(&both)["proposal"]["reason"], "forked");
+    assert_eq!(json::of(&both)["proposal"]["fork"]["own_digest"], own);
+    let none = forked(Vec::new());
+    assert!(text::of(&none).contains("this node can form none"), "{}", text::of(&none));
+    assert_eq!(json::of(&none)["proposal"]["fork"]["own_digest"], serde_json::Value::Null);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use metanode_proto::consensus::v1::{
-    BlockRef, DecisionExplanation, DecisionReason, ExecutorExplanation, ExplainResponse, LeaderSlot,
+    BlockRef, DecisionExplanation, DecisionReason, ExecutorExplanation, ExplainResponse, Fork, LeaderSlot,
     MissingBlock, PeerExplanation, ProposalExplanation, ProposalReason, SlotExplanation, SlotReason, Stall,
     Support,
 };
@@ -63,6 +63,9 @@ fn proposal(wait: &ProposalExplanation) -> String {
             }
             None => "is never made: this authority has stopped, see `status`".to_owned(),
         },
+        ProposalReason::Forked => {
+            format!("is never made: {}", wait.fork.as_ref().map(fork).unwrap_or_default())
+        }
         ProposalReason::Amnesia => {
             format!(
                 "waits, as this node forgot what it signed, for answers that tell where it is safe to sign: {support}"
@@ -175,6 +178,16 @@ fn named(slot: Option<&LeaderSlot>) -> String {
 
 fn place(slot: &LeaderSlot) -> String {
     format!("{}/{}", slot.round, slot.offset)
+}
+
+fn fork(fork: &Fork) -> String {
+    let (index, certified) = (fork.index, hex::encode(&fork.certified_digest));
+    let own = if fork.own_digest.is_empty() {
+        "can form none".to_owned()
+    } else {
+        format!("has {}", hex::encode(&fork.own_digest))
+    };
+    format!("fork at commit {index}: this node {own}, a quorum voted for {certified}")
 }
 
 fn block(block: &BlockRef) -> String {

@@ -130,7 +130,8 @@ fn proposal(wait: &ProposalWait, now: Timestamp) -> v1::ProposalExplanation {
             v1::ProposalReason::Forked
         }
         ProposalReason::Amnesia { answers, first_round } => {
-            explained.support = Some(support_to_proto(answers));
+            // With the round known, no answer is waited for any more.
+            explained.support = first_round.is_none().then(|| support_to_proto(answers));
             explained.round = first_round.unwrap_or(wait.round).get();
             v1::ProposalReason::Amnesia
         }
@@ -188,4 +189,25 @@ fn support_to_proto(support: &Support) -> v1::Support {
 
 fn indexes(authorities: &[AuthorityIndex]) -> Vec<u32> {
     authorities.iter().map(|authority| u32::from(authority.get())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consensus_core::Stake;
+
+    #[test]
+    fn l06_an_amnesiac_waits_for_answers_and_then_for_a_round() {
+        let answers =
+            Support { stake: Stake::new(4), quorum: Stake::new(3), silent: Vec::new(), against: Vec::new() };
+        let told = |first_round| {
+            let reason = ProposalReason::Amnesia { answers: answers.clone(), first_round };
+            proposal(&ProposalWait { round: Round::new(3), reason }, Timestamp::default())
+        };
+        let asking = told(None);
+        assert_eq!((asking.round, asking.support.map(|support| support.stake)), (3, Some(4)));
+        let waiting = told(Some(Round::new(9)));
+        assert_eq!((waiting.round, waiting.support.as_ref()), (9, None));
+        assert_eq!(waiting.reason(), v1::ProposalReason::Amnesia);
+    }
 }

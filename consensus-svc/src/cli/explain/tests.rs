@@ -106,6 +106,22 @@ fn l06_a_fork_is_told_with_both_digests_where_both_are_known() {
 }
 
 #[test]
+fn l06_an_amnesiac_that_knows_its_round_waits_for_that_round_and_not_for_answers() {
+    let wait = |round, support| {
+        let reason = ProposalReason::Amnesia.into();
+        let proposal = Some(ProposalExplanation { round, reason, support, ..ProposalExplanation::default() });
+        text::of(&ExplainResponse { proposal, ..ExplainResponse::default() })
+    };
+    let answers = Support { stake: 2, quorum: 3, silent: vec![1, 2], against: Vec::new() };
+    assert!(wait(3, Some(answers)).contains("for answers that tell where it is safe to sign: stake 2 of 3"));
+    assert_eq!(
+        wait(9, None),
+        "next block  round 9 waits until the others have come to round 8: this node forgot what it signed, and signs none \
+         before it\n"
+    );
+}
+
+#[test]
 fn a_machine_that_does_not_answer_is_told_first() {
     let silent = ExplainResponse { machine_silent: true, ..ExplainResponse::default() };
     assert!(text::of(&silent).starts_with("machine     does not answer"), "{}", text::of(&silent));

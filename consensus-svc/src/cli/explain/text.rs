@@ -66,6 +66,10 @@ fn proposal(wait: &ProposalExplanation) -> String {
         ProposalReason::Forked => {
             format!("is never made: {}", wait.fork.as_ref().map(fork).unwrap_or_default())
         }
+        ProposalReason::Amnesia if wait.support.is_none() => format!(
+            "waits until the others have come to round {}: this node forgot what it signed, and signs none before it",
+            wait.round.saturating_sub(1)
+        ),
         ProposalReason::Amnesia => {
             format!(
                 "waits, as this node forgot what it signed, for answers that tell where it is safe to sign: {support}"

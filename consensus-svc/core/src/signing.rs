@@ -14,6 +14,9 @@
 //! than f, and amnesiac and Byzantine stake together is at most f; so an honest authority that forgot nothing is in both, and
 //! answers with at least r - 1. An own block that is shown was signed by this authority, and so adds nothing that is not true.
 //!
+//! A twin of a block of this authority's own stops a life that remembers: its key is used elsewhere. For an amnesiac, and below the
+//! first round of a life that was one, it is old evidence, and stops nothing.
+//!
 //! Where own stake exceeds f, the rest has no quorum without this authority and the bound cannot hold: such a life
 //! does not sign, and an operator decides.
 //!
@@ -56,6 +59,8 @@ pub(crate) struct Signing {
     signed: bool,
     /// Own blocks below this round may come that the store lacks: they were lost in an earlier life.
     remembered: Round,
+    /// From where an amnesiac came back in this life; genesis where it did not. Twins below it are of other lives.
+    returned: Round,
     /// Where the guard stands, or was asked to stand.
     guard: Round,
     unknown_own_block: Option<BlockRef>,
@@ -114,6 +119,7 @@ impl Signing {
             amnesia,
             signed: false,
             remembered: stored.next(),
+            returned: Round::GENESIS,
             guard,
             unknown_own_block: None,
             genesis,
@@ -218,7 +224,12 @@ impl Signing {
         if !is_twin && (held || met == last || is_collected || met.round < self.remembered) {
             return;
         }
-        if is_twin || self.signed || !self.may_forget {
+        if is_twin && met.round < self.returned {
+            return;
+        }
+        // An amnesiac meets what other lives of it signed, twins included, and signs above all of it.
+        let is_misused = is_twin && self.amnesia.is_none();
+        if is_misused || self.signed || !self.may_forget {
             self.stop(from, met, last.round, outbox);
         } else {
             self.forget(AmnesiaCause::UnknownOwnBlock { from, block: met }, met.round, outbox);
@@ -239,6 +250,7 @@ impl Signing {
         self.signed = true;
         if let Some(Forgotten { first_round: Some(first_round), .. }) = self.amnesia.take() {
             self.remembered = first_round;
+            self.returned = first_round;
         }
     }
 

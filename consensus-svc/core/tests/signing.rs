@@ -379,6 +379,34 @@ fn s06_a_lost_block_that_comes_to_light_after_the_return_ends_nothing() {
     assert_eq!(life.machine.status().amnesia, None);
 }
 
+/// An authority that once equivocated, and whose store was lost later, meets its old twins while it refills: that was
+/// another life, and the rounds are below all that this one signs.
+#[test]
+fn s06_an_old_twin_ends_no_life_that_forgot_and_a_new_one_does() {
+    let bench = Bench::new(
+        &[1, 1, 1, 1],
+        "ABCD1:[*]; A1b:[*] tx; A1c:[*] tx=2; BCD2:[ABCD1]; BCD3:[*]; A3b:[A1,BCD2] tx; BCD4:[*]",
+    );
+    let mut life = bench.start(&[], 0);
+    for name in ["A1", "A1b"] {
+        life.take(3, &[name]);
+        assert!(!life.halted(), "{name}");
+        assert_eq!(life.first_round(), None);
+    }
+    life.answer(1, None, None);
+    life.answer(2, None, None);
+    assert_eq!(life.first_round(), Some(3));
+    for (from, name) in [(1, "B1"), (2, "C1"), (3, "D1"), (1, "B2"), (2, "C2"), (3, "D2")] {
+        life.take(from, &[name]);
+    }
+    assert_eq!(life.machine.status().proposed_round, round(3));
+    life.answer(3, Some("A1c"), None);
+    life.take(3, &["A1c"]);
+    assert!(!life.halted(), "of a round below the first that this life may sign");
+    life.take(3, &["A3b"]);
+    assert!(life.halted(), "somebody else signs in the rounds of this life");
+}
+
 /// Two blocks of one slot were signed, whoever did it.
 #[test]
 fn s06_a_twin_of_a_stored_own_block_ends_signing_before_anything_is_signed() {

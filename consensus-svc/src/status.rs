@@ -11,16 +11,9 @@ use metanode_proto::consensus::v1::{
     ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
 };
-use metanode_proto::reason;
-use metanode_shell::{
-    grpc::UntilSent,
-    status::{self, WithRetry},
-};
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
-use tonic::{Code, Request, Response, Status};
+use metanode_shell::grpc::{Shares, UntilSent};
+use tokio::{sync::watch, time::Instant};
+use tonic::{Request, Response, Status};
 
 use self::evidence::Page;
 use crate::{
@@ -174,31 +167,20 @@ fn stop_reason(core: &CoreStatus, executor: &ExecutorView) -> String {
 
 /// Questions to the machine, and pages of proofs, at a time.
 const MAX_COSTLY_CALLS: usize = 4;
-/// When refused clients are told to come back.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Time that a call waits for its turn: one connection has one, and gives it back a moment after its answer has come.
+const COSTLY_WAIT: Duration = Duration::from_secs(1);
 
 /// Serves `NodeService`.
 #[derive(Clone, Debug)]
 pub struct NodeStatus {
     view: NodeView,
-    costly: Arc<Semaphore>,
+    costly: Shares,
 }
 
 impl NodeStatus {
     /// Answers from `view`.
     pub fn new(view: NodeView) -> Self {
-        Self { view, costly: Arc::new(Semaphore::new(MAX_COSTLY_CALLS)) }
-    }
-
-    /// A place among the costly calls, until the answer is sent.
-    fn costly(&self) -> Result<UntilSent, Status> {
-        let permit = Arc::clone(&self.costly).try_acquire_owned().map(UntilSent::new);
-        permit.map_err(|_| {
-            let message = format!("{MAX_COSTLY_CALLS} such calls are under way, which is the most");
-            let limit: (&str, &dyn std::fmt::Display) = ("limit", &MAX_COSTLY_CALLS);
-            status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[limit])
-                .with_retry(RETRY_DELAY)
-        })
+        Self { view, costly: Shares::new("explanations and pages of proofs", MAX_COSTLY_CALLS) }
     }
 }
 
@@ -211,8 +193,8 @@ impl NodeService for NodeStatus {
         Ok(Response::new(self.view.status()))
     }
 
-    async fn explain(&self, _request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
-        let permit = self.costly()?;
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let permit = self.costly.take(&request, COSTLY_WAIT).await?;
         let answer = self.view.questioner.ask().await;
         Ok(counted(self.view.explain(answer.as_ref()), permit))
     }
@@ -221,7 +203,7 @@ impl NodeService for NodeStatus {
         &self,
         request: Request<ListEquivocationsRequest>,
     ) -> Result<Response<ListEquivocationsResponse>, Status> {
-        let permit = self.costly()?;
+        let permit = self.costly.take(&request, COSTLY_WAIT).await?;
         let (page, log) = (Page::of(request.get_ref())?, Arc::clone(&self.view.log));
         let read = tokio::task::spawn_blocking(move || page.read(&log)).await;
         Ok(counted(read.map_err(|_| Status::unavailable("the service goes down"))??, permit))

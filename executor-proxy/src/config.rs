@@ -133,6 +133,8 @@ pub struct Config {
     /// committee. Any other sender is refused.
     pub authority: Authority,
     /// Address of the API, host:port. Default `127.0.0.1:7200`; port 0 takes a free one.
+    /// No credential is asked for: whoever reaches it can feed the executor commits of their own making, and shut out
+    /// consensus-svc. Anything but loopback is warned of at the start, and needs a firewall.
     pub listen: String,
     /// Address of the metrics, host:port. Default: none are served.
     pub metrics_listen: Option<String>,

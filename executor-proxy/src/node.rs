@@ -29,7 +29,8 @@ use crate::{
 /// Requests that may wait for the driver. More wait at their callers.
 const WAITING_REQUESTS: usize = 16;
 
-/// Connections at a time: one of consensus, and those of health checks and of operators.
+/// Connections at a time: one of consensus, which always has a call open and so keeps its place, and those of health checks and
+/// of operators.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Why a proxy did not start.
@@ -90,6 +91,12 @@ impl Node {
         let shutdown = supervisor.shutdown_token();
         let listener = grpc::bind(&config.listen).await?;
         let address = listener.local_addr().map_err(StartError::Address)?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "whoever reaches this address can feed the executor: it asks for no credential, so let only its consensus-svc through"
+            );
+        }
 
         let (requests, waiting) = mpsc::channel(WAITING_REQUESTS);
         let (standing, stands) = watch::channel(Standing::LOADING);
@@ -112,8 +119,9 @@ impl Node {
             .add_service(health)
             .add_service(reflection);
         let stop = shutdown.clone();
+        let connections = grpc::incoming(listener).at_most(MAX_CONNECTIONS);
+        metrics.connections.watch(connections.open_connections());
         supervisor.spawn("server", async move {
-            let connections = grpc::incoming(listener).at_most(MAX_CONNECTIONS);
             routes.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await
         });
         let settings = driver::Settings {

@@ -6,9 +6,12 @@ use std::{
 };
 
 use metanode_proto::consensus::v1::node_service_client::NodeServiceClient;
-use metanode_shell::grpc::{self, EndpointError};
+use metanode_shell::{
+    grpc::{self, EndpointError},
+    status::reason_of,
+};
 use tokio::{runtime, time::timeout};
-use tonic::{Response, Status, transport::Channel};
+use tonic::{Code, Response, Status, transport::Channel};
 
 /// How long a node may take to answer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
@@ -22,6 +25,20 @@ pub(super) enum CallError {
     Endpoint(#[from] EndpointError),
     #[error("no answer from {endpoint}: is the node running, and is this its api_listen address?")]
     Call {
+        endpoint: String,
+        #[source]
+        source: Box<Status>,
+    },
+    #[error(
+        "{endpoint} runs and has no room for this call now: others hold as many as may be; try again, `status` is always answered"
+    )]
+    Full {
+        endpoint: String,
+        #[source]
+        source: Box<Status>,
+    },
+    #[error("{endpoint} answers with an error")]
+    Refused {
         endpoint: String,
         #[source]
         source: Box<Status>,
@@ -48,13 +65,44 @@ where
             NodeServiceClient::new(grpc::channel(endpoint)?).max_decoding_message_size(MAX_ANSWER_BYTES);
         let answer = timeout(DEADLINE, call(client)).await;
         let answer = answer.map_err(|_| CallError::Deadline { endpoint: endpoint.to_owned() })?;
-        answer
-            .map(Response::into_inner)
-            .map_err(|source| CallError::Call { endpoint: endpoint.to_owned(), source: Box::new(source) })
+        answer.map(Response::into_inner).map_err(|source| CallError::of(endpoint, source))
     })
+}
+
+impl CallError {
+    /// What an error means to who asked: only an answer without a reason may have come from somebody else.
+    fn of(endpoint: &str, source: Status) -> Self {
+        let (endpoint, code) = (endpoint.to_owned(), source.code());
+        let is_told = reason_of(&source).is_some();
+        let source = Box::new(source);
+        match code {
+            Code::ResourceExhausted if is_told => Self::Full { endpoint, source },
+            _ if is_told => Self::Refused { endpoint, source },
+            _ => Self::Call { endpoint, source },
+        }
+    }
 }
 
 /// Writes what was asked for.
 pub(super) fn print(output: &mut dyn Write, text: &str) -> Result<(), CallError> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(CallError::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metanode_proto::reason;
+    use metanode_shell::status;
+
+    #[test]
+    fn l06_a_full_node_is_not_taken_for_one_that_does_not_run() {
+        let told = |code, text: &str| {
+            let source = status::reason(code, reason::TOO_MANY_CALLS, text, &[]);
+            CallError::of("http://node", source).to_string()
+        };
+        assert!(told(Code::ResourceExhausted, "").starts_with("http://node runs and has no room"));
+        assert_eq!(told(Code::Internal, ""), "http://node answers with an error");
+        let silent = CallError::of("http://node", Status::unavailable("refused")).to_string();
+        assert!(silent.contains("is the node running"), "{silent}");
+    }
 }

@@ -13,11 +13,10 @@ use metanode_proto::{
     reason,
 };
 use metanode_shell::{
-    grpc::UntilSent,
-    status::{self, WithRetry},
+    grpc::{Shares, UntilSent},
+    status,
 };
 use metanode_telemetry::metrics::ConsensusMetrics;
-use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
@@ -39,36 +38,29 @@ const MAX_STREAMS: usize = 64;
 const MAX_ANSWERS: usize = 8;
 /// Time that a call waits for its turn to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// When refused clients are told to come back.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Serves `CommitService`.
 #[derive(Clone, Debug)]
 pub struct CommitReader {
     feed: Arc<CommitFeed>,
     drain: CancellationToken,
-    streams: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
+    streams: Shares,
+    answers: Shares,
 }
 
 impl CommitReader {
     /// Reads through `feed`; streams end when `drain` is cancelled.
     pub fn new(feed: Arc<CommitFeed>, drain: CancellationToken) -> Self {
-        let (streams, answers) = (Semaphore::new(MAX_STREAMS), Semaphore::new(MAX_ANSWERS));
-        Self { feed, drain, streams: Arc::new(streams), answers: Arc::new(answers) }
+        let (streams, answers) =
+            (Shares::new("commit streams", MAX_STREAMS), Shares::new("answers with commits", MAX_ANSWERS));
+        Self { feed, drain, streams, answers }
     }
 
     /// Lets `metrics` show how many readers there are, and how many answers are not sent.
     pub fn observe(&self, metrics: &ConsensusMetrics) {
-        let (streams, answers) = (Arc::clone(&self.streams), Arc::clone(&self.answers));
-        metrics.commit_streams.watch(move || taken(&streams, MAX_STREAMS));
-        metrics.commit_answers.watch(move || taken(&answers, MAX_ANSWERS));
-    }
-
-    /// A turn to answer with commits.
-    async fn answer(&self) -> Result<UntilSent, Status> {
-        let turn = timeout(ANSWER_WAIT, Arc::clone(&self.answers).acquire_owned()).await;
-        turn.ok().and_then(Result::ok).map(UntilSent::new).ok_or_else(|| too_many("answers", MAX_ANSWERS))
+        let (streams, answers) = (self.streams.clone(), self.answers.clone());
+        metrics.commit_streams.watch(move || streams.taken());
+        metrics.commit_answers.watch(move || answers.taken());
     }
 
     /// The commits from `first` on, of one page.
@@ -88,16 +80,6 @@ impl CommitReader {
             })?;
         if page.is_empty() { Err(not_yet(first, self.feed.last_index())) } else { Ok(page) }
     }
-}
-
-fn taken(permits: &Semaphore, of: usize) -> u64 {
-    of.saturating_sub(permits.available_permits()) as u64
-}
-
-fn too_many(what: &str, limit: usize) -> Status {
-    let message = format!("{limit} {what} are under way, which is the most");
-    status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[("limit", &limit)])
-        .with_retry(RETRY_DELAY)
 }
 
 /// With a permit that counts until the answer is sent.
@@ -147,8 +129,7 @@ impl CommitService for CommitReader {
         &self,
         request: Request<StreamCommitsRequest>,
     ) -> Result<Response<Commits>, Status> {
-        let permit = Arc::clone(&self.streams).try_acquire_owned().map(UntilSent::new);
-        let permit = permit.map_err(|_| too_many("streams", MAX_STREAMS))?;
+        let permit = self.streams.try_take(&request)?;
         let after = CommitIndex::new(request.into_inner().after_index);
         // Whether the place exists is told before the stream begins.
         let page = self.feed.read_after(after, PAGE_COMMITS, PAGE_BYTES).await?;
@@ -172,7 +153,7 @@ impl CommitService for CommitReader {
         &self,
         request: Request<GetCommitRequest>,
     ) -> Result<Response<GetCommitResponse>, Status> {
-        let turn = self.answer().await?;
+        let turn = self.answers.take(&request, ANSWER_WAIT).await?;
         let page = self.page(request.into_inner().index, 1, 0).await?;
         let commit = page.first().map(|commit| wire::commit_to_proto(commit));
         Ok(counted(GetCommitResponse { commit }, turn))
@@ -182,13 +163,13 @@ impl CommitService for CommitReader {
         &self,
         request: Request<GetCommitRangeRequest>,
     ) -> Result<Response<GetCommitRangeResponse>, Status> {
-        let GetCommitRangeRequest { first_index, last_index } = request.into_inner();
+        let GetCommitRangeRequest { first_index, last_index } = *request.get_ref();
         if last_index < first_index {
             let description = format!("{last_index}, at least first_index {first_index} is needed");
             return Err(status::invalid_field("last_index", description));
         }
         let wanted = usize::try_from(last_index - first_index).unwrap_or(usize::MAX).saturating_add(1);
-        let turn = self.answer().await?;
+        let turn = self.answers.take(&request, ANSWER_WAIT).await?;
         let page = self.page(first_index, wanted.min(MAX_RANGE_COMMITS), MAX_RANGE_BYTES).await?;
         let commits = page.iter().map(|commit| wire::commit_to_proto(commit)).collect();
         Ok(counted(GetCommitRangeResponse { commits }, turn))

@@ -61,6 +61,8 @@ pub(super) fn serve<H: Health>(
     let largest = grpc::decode_limit(config.submit.max_batch_bytes);
     let admission = grpc::Admission::new(largest);
     metrics.incomplete_bytes.watch(admission.incomplete_bytes());
+    let connections = grpc::incoming(listener);
+    metrics.connections.watch(connections.open_connections());
     let intake = TransactionIntake::new(submitter, tracker, settings, lag, metrics, shutdown.clone());
     let routes = grpc::server()
         .layer(admission)
@@ -69,7 +71,7 @@ pub(super) fn serve<H: Health>(
         .add_service(TransactionServiceServer::new(intake).max_decoding_message_size(largest))
         .add_service(CommitServiceServer::new(reader))
         .add_service(NodeServiceServer::new(NodeStatus::new(view.clone())));
-    Ok(routes.serve_with_incoming_shutdown(grpc::incoming(listener), shutdown.cancelled_owned()))
+    Ok(routes.serve_with_incoming_shutdown(connections, shutdown.cancelled_owned()))
 }
 
 /// How far execution is behind, from the two watches.

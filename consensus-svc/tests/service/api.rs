@@ -2,12 +2,13 @@
 
 use metanode_proto::{
     consensus::v1::{
-        ExecutorState, GetCommitRangeRequest, NodeRole, StreamCommitsRequest, WaitFor,
-        commit_service_client::CommitServiceClient,
+        ExecutorState, ExplainRequest, GetCommitRangeRequest, ListEquivocationsRequest, NodeRole,
+        StreamCommitsRequest, WaitFor, commit_service_client::CommitServiceClient,
+        node_service_client::NodeServiceClient,
     },
     reason,
 };
-use metanode_shell::status;
+use metanode_shell::{grpc, status};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -141,12 +142,18 @@ async fn t06_one_commit_stream_more_than_there_may_be_is_refused_until_one_ends(
     let network = LoneNetwork::new();
     let executor = Executor::start().await;
     let process = network.start(&executor.uri()).await;
-    let mut client = CommitServiceClient::new(process.channel());
     let request = StreamCommitsRequest { after_index: 0 };
     let mut streams = Vec::new();
-    for _ in 0..64 {
-        streams.push(client.stream_commits(request).await.unwrap());
+    for _ in 0..4 {
+        let mut client = CommitServiceClient::new(process.channel());
+        for _ in 0..16 {
+            streams.push(client.stream_commits(request).await.unwrap());
+        }
+        // A quarter is what one connection may have.
+        let refused = client.stream_commits(request).await.unwrap_err();
+        assert_eq!(status::metadata_of(&refused, "connection_limit").as_deref(), Some("16"));
     }
+    let mut client = CommitServiceClient::new(process.channel());
     let refused = client.stream_commits(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::TOO_MANY_CALLS));
@@ -158,6 +165,46 @@ async fn t06_one_commit_stream_more_than_there_may_be_is_refused_until_one_ends(
     }
     streams.pop();
     soon("room", async { while client.stream_commits(request).await.is_err() {} }).await;
+}
+
+/// A client that asks and takes no byte of an answer keeps what it holds; others are answered all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l06_one_connection_that_reads_no_explanation_leaves_them_to_others() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    let endpoint = grpc::endpoint(&process.api).unwrap().initial_stream_window_size(0);
+    let client = NodeServiceClient::new(endpoint.connect_lazy());
+    let mut unread: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.explain(ExplainRequest {}).await.map(drop) })
+        })
+        .collect();
+    // Three are refused: then the first has what it waits for.
+    let mut refused = 0;
+    while refused < 3 {
+        let (answer, _, rest) = soon("a refusal", futures::future::select_all(unread)).await;
+        assert_eq!(answer.unwrap().unwrap_err().code(), Code::ResourceExhausted);
+        (unread, refused) = (rest, refused + 1);
+    }
+    let mut other = NodeServiceClient::new(process.channel());
+    soon("an explanation", other.explain(ExplainRequest {})).await.unwrap();
+    let page = ListEquivocationsRequest::default();
+    soon("the evidence", other.list_equivocations(page)).await.unwrap();
+    assert!(!unread[0].is_finished(), "the first answer is still not read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t03_a_batch_too_large_to_decode_is_refused_as_other_sizes_are() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    let transaction: &'static str = "x".repeat(500 << 10).leak();
+    let refused = process.submit(&[transaction; 8], WaitFor::Accepted).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::INVALID_FIELD));
+    assert!(refused.message().contains("limit is: 3145728 bytes"), "{}", refused.message());
 }
 
 /// One scrape, as Prometheus does it.

@@ -3,14 +3,18 @@
 //! Keepalive finds a peer that vanished in silence within [`KEEPALIVE_INTERVAL`] + [`KEEPALIVE_TIMEOUT`], on both ends.
 
 mod admission;
+mod callers;
 mod client;
 mod incoming;
 mod server;
+mod shares;
 
 pub use admission::{Admission, Admitted, UntilSent};
+pub use callers::Caller;
 pub use client::{EndpointError, channel, endpoint};
 pub use incoming::{Connection, Incoming, incoming};
 pub use server::{BindError, bind, health, reflection, server};
+pub use shares::Shares;
 
 use std::time::Duration;
 
@@ -23,8 +27,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that one connection may have open at a time. More wait.
 pub const MAX_CONCURRENT_STREAMS: u32 = 256;
-/// Connections that a listener has open at a time, unless told otherwise. More wait in the backlog of the operating
-/// system. Each costs one file descriptor, and at most the receive window of HTTP/2 in memory (1 MiB).
+/// Connections that a listener has open at a time, unless told otherwise. One more closes the one that has been without a call
+/// for longest; where all have calls, it waits. Each costs one file descriptor, and at most the receive window of HTTP/2 in memory (1 MiB).
 pub const MAX_CONNECTIONS: usize = 512;
 /// Time that a new connection has for its first bytes, and a call for its message.
 pub const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);

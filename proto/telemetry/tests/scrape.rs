@@ -17,6 +17,26 @@ async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     Ok(answer)
 }
 
+/// Silent connections keep nobody out, and an answer ends its connection though the client would keep it.
+#[tokio::test]
+async fn t06_a_scrape_is_answered_beside_any_number_of_silent_connections() {
+    let telemetry = Telemetry::for_test().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(scrape::serve(listener, telemetry, CancellationToken::new()));
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    kept.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    kept.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // The oldest were closed for the newer ones.
+    assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+}
+
 #[tokio::test]
 async fn a_get_shows_the_metrics_and_shutdown_ends_the_server() {
     let telemetry = Telemetry::for_test().unwrap();

@@ -6,16 +6,19 @@
 //! them, are answered even while others hold the budget. A message that is not complete in [`RECEIVE_TIMEOUT`] ends
 //! its call.
 //!
+//! A request that is larger than its service decodes is an INVALID_ARGUMENT that names both sizes, as other sizes are.
+//!
 //! After: a handler puts [`UntilSent`] into its response; the permit in there is given back when the answer has been
-//! sent, or dropped.
+//! sent, or dropped. Until then the connection of the call is not idle ([`Caller`]).
 
-use super::RECEIVE_TIMEOUT;
+use super::{Caller, RECEIVE_TIMEOUT, Shares, callers::OpenCall, shares::Held};
 use crate::status::{self, WithRetry};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use metanode_proto::reason;
 use std::{
+    any::Any,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -38,18 +41,20 @@ const FREE_BYTES: usize = 1 << 10;
 const MAX_CLIENT_STREAMS: usize = 16;
 /// When refused clients are told to come back.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Names a request that is too large to be decoded, in place of a field of it.
+const WHOLE_REQUEST: &str = "request";
 /// Its stream stays open between questions, and its messages are small.
 const REFLECTION: &str = "/grpc.reflection.";
 
 /// Keeps a permit until the answer that carries it in its extensions has been sent, or its client has gone.
 #[derive(Clone, Debug)]
 pub struct UntilSent {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: Arc<dyn Any + Send + Sync>,
 }
 
 impl UntilSent {
     /// Keeps `permit`.
-    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(permit: impl Any + Send + Sync) -> Self {
         Self { _permit: Arc::new(permit) }
     }
 }
@@ -59,7 +64,7 @@ impl UntilSent {
 pub struct Admission {
     budget: Arc<Semaphore>,
     budget_bytes: usize,
-    streams: Arc<Semaphore>,
+    streams: Shares,
     client_streams: Arc<[String]>,
 }
 
@@ -71,7 +76,7 @@ impl Admission {
         Self {
             budget: Arc::new(Semaphore::new(budget)),
             budget_bytes: budget,
-            streams: Arc::new(Semaphore::new(MAX_CLIENT_STREAMS)),
+            streams: Shares::new("client streams", MAX_CLIENT_STREAMS),
             client_streams: Arc::new([]),
         }
     }
@@ -90,14 +95,12 @@ impl Admission {
     }
 
     /// What a call holds while it is received. `None`: it is small.
-    fn admit(&self, path: &str) -> Result<Option<Receiving>, Status> {
+    fn admit(&self, path: &str, caller: Option<&Caller>) -> Result<Option<Receiving>, Status> {
         if path.starts_with(REFLECTION) {
             return Ok(None);
         }
         if self.client_streams.iter().any(|stream| stream == path) {
-            let stream = Arc::clone(&self.streams).try_acquire_owned();
-            let stream = stream.map_err(|_| too_many("client streams", MAX_CLIENT_STREAMS))?;
-            return Ok(Some(Receiving::Stream { _permit: stream }));
+            return Ok(Some(Receiving::Stream { _held: self.streams.try_hold(caller)? }));
         }
         Ok(Some(Receiving::Message {
             budget: Arc::clone(&self.budget),
@@ -109,10 +112,21 @@ impl Admission {
     }
 }
 
-fn too_many(what: &'static str, limit: usize) -> Status {
-    let message = format!("too many {what} are under way");
+fn over_budget(limit: usize) -> Status {
+    let message = "too many bytes of incomplete messages are under way";
     status::reason(Code::ResourceExhausted, reason::TOO_MANY_CALLS, message, &[("limit", &limit)])
         .with_retry(RETRY_DELAY)
+}
+
+/// An answer of the transport itself, as this project answers. OUT_OF_RANGE without details is only its refusal to decode:
+/// every error of ours has details.
+fn in_our_words(answer: Response<Body>) -> Response<Body> {
+    let too_large = Status::from_header_map(answer.headers())
+        .filter(|status| status.code() == Code::OutOfRange && status.details().is_empty());
+    match too_large {
+        Some(status) => status::invalid_field(WHOLE_REQUEST, status.message()).into_http(),
+        None => answer,
+    }
 }
 
 impl<S> Layer<S> for Admission {
@@ -145,7 +159,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let receiving = match self.admission.admit(request.uri().path()) {
+        let caller = request.extensions().get::<Caller>();
+        let open = caller.map(Caller::begin);
+        let receiving = match self.admission.admit(request.uri().path(), caller) {
             Ok(receiving) => receiving,
             Err(refusal) => return Box::pin(async move { Ok(refusal.into_http()) }),
         };
@@ -157,11 +173,9 @@ where
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let mut answer = answer.await?;
-            Ok(match answer.extensions_mut().remove::<UntilSent>() {
-                Some(permit) => answer.map(|body| Body::new(ResponseBody { body, permit })),
-                None => answer,
-            })
+            let mut answer = in_our_words(answer.await?);
+            let permit = answer.extensions_mut().remove::<UntilSent>();
+            Ok(answer.map(|body| Body::new(ResponseBody { body, permit, _open: open })))
         })
     }
 }
@@ -176,7 +190,7 @@ enum Receiving {
         deadline: Pin<Box<Sleep>>,
     },
     Stream {
-        _permit: OwnedSemaphorePermit,
+        _held: Held,
     },
 }
 
@@ -191,7 +205,7 @@ impl Receiving {
         }
         let permit = u32::try_from(counted).ok();
         let permit = permit.and_then(|counted| Arc::clone(budget).try_acquire_many_owned(counted).ok());
-        let permit = permit.ok_or_else(|| too_many("bytes of incomplete messages", *budget_bytes))?;
+        let permit = permit.ok_or_else(|| over_budget(*budget_bytes))?;
         match held {
             Some(held) => held.merge(permit),
             None => *held = Some(permit),
@@ -261,13 +275,15 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// The body of an answer that counts until the last of it is sent.
+/// The body of an answer: its call is under way until it is dropped.
 struct ResponseBody {
     body: Body,
-    permit: UntilSent,
+    /// Of an answer that counts until the last of it is sent.
+    permit: Option<UntilSent>,
+    _open: Option<OpenCall>,
 }
 
-/// A part of it. The transport takes whole messages out of the body long before their reader takes them, so that each
+/// A part of one that counts. The transport takes whole messages out of the body long before their reader takes them, so that each
 /// part has to carry the permit.
 struct Part {
     data: Bytes,
@@ -289,7 +305,8 @@ impl HttpBody for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let part = |data| Bytes::from_owner(Part { data, _permit: self.permit.clone() });
+        let Some(permit) = &self.permit else { return frame };
+        let part = |data| Bytes::from_owner(Part { data, _permit: permit.clone() });
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(part))))
     }
 

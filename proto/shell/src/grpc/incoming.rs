@@ -1,24 +1,26 @@
 //! Connections of a listener: bounded in number, and closed if nothing comes on them.
 //!
-//! HTTP/2 keepalive begins after the handshake; until then only the deadline here ends a silent connection.
+//! HTTP/2 keepalive begins after the handshake; until then only the deadline here ends a silent connection. Afterwards it
+//! lasts until its place is needed: see [`Caller`].
 
-use super::{MAX_CONNECTIONS, RECEIVE_TIMEOUT};
+use super::{
+    Caller, MAX_CONNECTIONS, RECEIVE_TIMEOUT,
+    callers::{Place, Places},
+};
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 use tokio_stream::Stream;
-use tokio_util::sync::PollSemaphore;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::transport::server::Connected;
 
 /// The connection preface of HTTP/2 and the header of the first frame (RFC 9113, 3.4 and 4.1).
 const GREETING_BYTES: usize = 24 + 9;
@@ -30,20 +32,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// Connections of `listener`, at most [`MAX_CONNECTIONS`] at a time, with TCP_NODELAY: messages are small and answers
 /// are waited for. Ends never, and yields no errors.
 pub fn incoming(listener: TcpListener) -> Incoming {
-    Incoming { listener, room: room(MAX_CONNECTIONS), next: None, pause: None }
-}
-
-fn room(connections: usize) -> PollSemaphore {
-    PollSemaphore::new(Arc::new(Semaphore::new(connections)))
+    Incoming { listener, places: Places::new(MAX_CONNECTIONS), waiting: None, pause: None }
 }
 
 /// See [`incoming`].
 #[derive(Debug)]
 pub struct Incoming {
     listener: TcpListener,
-    room: PollSemaphore,
-    /// Of the connection that is waited for.
-    next: Option<OwnedSemaphorePermit>,
+    places: Places,
+    /// Accepted, without a place yet.
+    waiting: Option<TcpStream>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -51,7 +49,13 @@ impl Incoming {
     /// Has at most `connections` open at a time.
     #[must_use]
     pub fn at_most(self, connections: usize) -> Self {
-        Self { room: room(connections), next: None, ..self }
+        Self { places: Places::new(connections), ..self }
+    }
+
+    /// Tells how many connections are open, whenever it is called.
+    pub fn open_connections(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let places = self.places.clone();
+        move || places.taken() as u64
     }
 }
 
@@ -65,23 +69,16 @@ impl Stream for Incoming {
                 ready!(pause.as_mut().poll(cx));
                 this.pause = None;
             }
-            if this.next.is_none() {
-                this.next = ready!(this.room.poll_acquire(cx));
+            if let Some(stream) = this.waiting.take() {
+                let Poll::Ready(place) = this.places.poll_enter(cx) else {
+                    this.waiting = Some(stream);
+                    return Poll::Pending;
+                };
+                return Poll::Ready(Some(Ok(Connection::new(stream, place))));
             }
             let accepted = ready!(this.listener.poll_accept(cx));
             match accepted.and_then(|(stream, _)| stream.set_nodelay(true).map(|()| stream)) {
-                Ok(stream) => {
-                    let greeting = Greeting {
-                        missing_bytes: GREETING_BYTES,
-                        deadline: Box::pin(sleep(RECEIVE_TIMEOUT)),
-                    };
-                    let permit = this.next.take();
-                    return Poll::Ready(Some(Ok(Connection {
-                        stream,
-                        greeting: Some(greeting),
-                        _permit: permit,
-                    })));
-                }
+                Ok(stream) => this.waiting = Some(stream),
                 Err(error) => {
                     tracing::warn!(%error, "connection not accepted");
                     this.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
@@ -97,7 +94,17 @@ pub struct Connection {
     stream: TcpStream,
     /// Until it has come.
     greeting: Option<Greeting>,
-    _permit: Option<OwnedSemaphorePermit>,
+    place: Place,
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: Place) -> Self {
+        let deadline = Box::pin(sleep(RECEIVE_TIMEOUT));
+        let closed = Box::pin(place.closed.clone().cancelled_owned());
+        let greeting = Some(Greeting { missing_bytes: GREETING_BYTES, deadline });
+        Self { stream, greeting, place, closed }
+    }
 }
 
 #[derive(Debug)]
@@ -109,6 +116,9 @@ struct Greeting {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.closed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if let Some(greeting) = &mut this.greeting {
@@ -150,10 +160,10 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Caller {
+        self.place.caller()
     }
 }
 
@@ -171,16 +181,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_more_waits_until_one_closes() {
+    async fn t06_one_connection_more_closes_the_longest_idle_one_and_takes_its_place() {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut connections = incoming(listener).at_most(2);
+        let open = connections.open_connections();
         let (_a, first) = connected(&mut connections, address).await;
-        let (_b, _second) = connected(&mut connections, address).await;
+        let (_b, mut second) = connected(&mut connections, address).await;
+        let call = first.connect_info().begin();
         let _c = TcpStream::connect(address).await.unwrap();
+        let next = tokio::spawn(async move { connections.next().await.unwrap().unwrap() });
+        let error = second.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(open(), 2);
+        drop(second);
+        let third = next.await.unwrap();
+        assert_eq!(open(), 2);
+        drop((first, third, call));
+        assert_eq!(open(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_connection_more_waits_while_all_have_calls() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = incoming(listener).at_most(1);
+        let (_a, first) = connected(&mut connections, address).await;
+        let _call = first.connect_info().begin();
+        let _b = TcpStream::connect(address).await.unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut connections).poll_next(&mut cx).is_pending());
-        assert!(connections.next.is_none(), "nothing is accepted without room");
         drop(first);
         connections.next().await.unwrap().unwrap();
     }

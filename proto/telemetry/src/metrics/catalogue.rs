@@ -93,6 +93,8 @@ catalogue! {
             "Readers of StreamCommits.";
         commit_answers: ObservedGauge = Kind::Gauge, "metanode.consensus.api.commit_answers", "{answer}",
             "Answers of GetCommit and GetCommitRange that their readers have not taken yet.";
+        connections: ObservedGauge = Kind::Gauge, "metanode.consensus.api.connections", "{connection}",
+            "Connections to the API.";
         incomplete_bytes: ObservedGauge = Kind::Gauge, "metanode.consensus.api.incomplete_size", "By",
             "Bytes of messages to the API that are not complete, without the first KiB of each call.";
         fetch_requests: Counter = Kind::Counter, "metanode.consensus.fetch.requests", "{request}",
@@ -149,6 +151,8 @@ catalogue! {
     ExecutorMetrics,
     /// Declarations of [`ExecutorMetrics`], in order of its fields.
     EXECUTOR {
+        connections: ObservedGauge = Kind::Gauge, "metanode.executor.api.connections", "{connection}",
+            "Connections to the API.";
         executed_index: Gauge = Kind::Gauge, "metanode.executor.executed_index", "{commit}",
             "Index of the last commit that is executed and durable.";
         execution_duration: Histogram = Kind::Histogram(STEP), "metanode.executor.execution.duration", "s",

@@ -73,6 +73,7 @@ impl HttpBody for Fed {
 }
 
 struct Running {
+    uri: String,
     client: Channel,
     answers: Arc<Semaphore>,
     frames: mpsc::Receiver<usize>,
@@ -88,7 +89,7 @@ async fn run(admission: Admission, answer_bytes: usize) -> Running {
     let echo = Echo { answer_bytes, answers: Arc::clone(&answers), frames: frame };
     let routes = server().layer(admission).add_service(health().await.1).add_service(echo);
     tokio::spawn(routes.serve_with_incoming(incoming(listener)));
-    Running { client: channel(&uri).unwrap(), answers, frames }
+    Running { client: channel(&uri).unwrap(), uri, answers, frames }
 }
 
 impl Running {
@@ -175,7 +176,7 @@ async fn a_message_that_does_not_come_ends_its_call_at_the_deadline() {
     // Without a connection: paused time would run ahead of it.
     let (part, parts) = mpsc::channel(2);
     part.try_send(data(FREE_BYTES + 10)).unwrap();
-    let receiving = admission.admit(ECHO).unwrap();
+    let receiving = admission.admit(ECHO, None).unwrap();
     let mut body = Body::new(RequestBody { body: Body::new(Fed(ReceiverStream::new(parts))), receiving });
     next(&mut body).await.unwrap().unwrap();
     assert_eq!(admission.budget.available_permits(), 990);
@@ -193,7 +194,11 @@ async fn client_streams_are_limited_in_number_and_not_in_bytes() {
     let admission = with_budget(0).client_streams(Echo::NAME, &["Stream"]);
     let mut running = run(admission.clone(), 0).await;
     let mut open = Vec::new();
-    for _ in 0..MAX_CLIENT_STREAMS {
+    for opened in 0..MAX_CLIENT_STREAMS {
+        // A quarter on each connection.
+        if opened % 4 == 0 {
+            running.client = channel(&running.uri).unwrap();
+        }
         let (part, call) = running.call(STREAM);
         part.send(data(2 * FREE_BYTES)).await.unwrap();
         running.read(2 * FREE_BYTES).await;
@@ -204,7 +209,9 @@ async fn client_streams_are_limited_in_number_and_not_in_bytes() {
     assert_eq!(reason_of(&refused).as_deref(), Some(reason::TOO_MANY_CALLS));
     assert_eq!(metadata_of(&refused, "limit").as_deref(), Some("16"));
     open.pop().unwrap().1.abort();
-    drop(admission.streams.acquire().await.unwrap());
+    while admission.streams.taken() == MAX_CLIENT_STREAMS as u64 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -230,6 +237,48 @@ async fn the_permit_of_an_answer_is_held_until_it_is_read_or_dropped() {
     }
     assert_eq!(read, ANSWER_BYTES);
     drop(running.answers.acquire().await.unwrap());
+}
+
+#[tokio::test]
+async fn t03_a_request_too_large_to_decode_is_an_invalid_argument_with_its_size_and_the_limit() {
+    let running = run(with_budget(200_000), 0).await;
+    let request = HealthCheckRequest { service: "x".repeat(100_000) };
+    let refused = HealthClient::new(running.client.clone()).check(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(reason_of(&refused).as_deref(), Some(reason::INVALID_FIELD));
+    assert_eq!(metadata_of(&refused, "field").as_deref(), Some(WHOLE_REQUEST));
+    for size in ["found 100004 bytes", "limit is: 65536 bytes"] {
+        assert!(refused.message().contains(size), "{}", refused.message());
+    }
+    running.healthy().await;
+}
+
+#[test]
+fn an_error_that_has_details_is_left_as_it_is() {
+    let ours = status::reason(Code::OutOfRange, reason::COMMIT_AHEAD, "ahead", &[]);
+    assert_eq!(status_of(&in_our_words(ours.into_http())).code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn t06_a_connection_counts_as_idle_only_while_none_of_its_calls_is_open() {
+    let listener = bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    let routes = server().layer(Admission::new(0)).add_service(health().await.1);
+    tokio::spawn(routes.serve_with_incoming(incoming(listener).at_most(2)));
+    let watcher = HealthClient::new(channel(&uri).unwrap());
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watched = watcher.clone().watch(request.clone()).await.unwrap().into_inner();
+    watched.message().await.unwrap().unwrap();
+    // Each needs a place, and only the one before has none to lose.
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let client = HealthClient::new(channel(&uri).unwrap());
+        client.clone().check(request.clone()).await.unwrap();
+        idle.push(client);
+    }
+    watcher.clone().check(request).await.unwrap();
+    let next = tokio::time::timeout(Duration::from_millis(1), watched.message()).await;
+    assert!(next.is_err(), "the watch is still open");
 }
 
 #[test]

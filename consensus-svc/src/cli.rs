@@ -33,7 +33,7 @@ See how it is doing:
 See what it waits for:
   consensus-svc explain --endpoint http://127.0.0.1:7101
 
-Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration (every mistake is listed).";
+Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration (mistakes are listed).";
 
 /// DAG-based BFT consensus over gRPC: orders transactions, and streams the commits to an executor.
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@
 //! an environment variable: `METANODE_CONSENSUS_API_LISTEN`, `METANODE_CONSENSUS_EXECUTOR__ENDPOINT`.
 //!
 //! Loading also reads the genesis file and the keys, since what is wrong with them is the operator's to mend as well:
-//! all mistakes are listed at once, and the process ends with exit code 78.
+//! all unknown keys and values of a wrong type are listed at once, then all wrong values, and the process ends with exit code 78.
 
 mod check;
 pub mod file;

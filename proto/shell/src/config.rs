@@ -1,8 +1,8 @@
-//! Reading settings: one TOML file, overridden by environment variables, refused with all mistakes at once.
+//! Reading settings: one TOML file, overridden by environment variables, refused with all mistakes of a step at once.
 //!
 //! Two steps. [`load`] reads the file into a type of the service's (`#[serde(deny_unknown_fields)]`, so that a mistyped
 //! key is found). The service then checks ranges and what hangs together with [`Problems`], and builds its private,
-//! valid type. Both list every mistake that can be found, numbered, each with its field; the process then ends with
+//! valid type. Each lists every mistake that it can find, the second only where the first finds none, numbered, each with its field; the process then ends with
 //! [`EX_CONFIG`]. Nothing is clamped.
 //!
 //! ```

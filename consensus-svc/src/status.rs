@@ -12,6 +12,7 @@ use metanode_proto::consensus::v1::{
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
 };
 use metanode_shell::grpc::{Shares, UntilSent};
+use metanode_telemetry::metrics::ConsensusMetrics;
 use tokio::{sync::watch, time::Instant};
 use tonic::{Request, Response, Status};
 
@@ -181,6 +182,12 @@ impl NodeStatus {
     /// Answers from `view`.
     pub fn new(view: NodeView) -> Self {
         Self { view, costly: Shares::new("explanations and pages of proofs", MAX_COSTLY_CALLS) }
+    }
+
+    /// Lets `metrics` show how many costly calls are under way.
+    pub fn observe(&self, metrics: &ConsensusMetrics) {
+        let costly = self.costly.clone();
+        metrics.node_answers.watch(move || costly.taken());
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) fn serve<H: Health>(
     let lag = Lag { feed: Arc::clone(&view.feed), executor: view.executor.clone() };
     let reader = CommitReader::new(Arc::clone(&view.feed), shutdown.clone());
     reader.observe(&metrics);
+    let node = NodeStatus::new(view.clone());
+    node.observe(&metrics);
     let largest = grpc::decode_limit(config.submit.max_batch_bytes);
     let admission = grpc::Admission::new(largest);
     metrics.incomplete_bytes.watch(admission.incomplete_bytes());
@@ -70,7 +72,7 @@ pub(super) fn serve<H: Health>(
         .add_service(grpc::reflection(&SERVICES)?)
         .add_service(TransactionServiceServer::new(intake).max_decoding_message_size(largest))
         .add_service(CommitServiceServer::new(reader))
-        .add_service(NodeServiceServer::new(NodeStatus::new(view.clone())));
+        .add_service(NodeServiceServer::new(node));
     Ok(routes.serve_with_incoming_shutdown(connections, shutdown.cancelled_owned()))
 }
 

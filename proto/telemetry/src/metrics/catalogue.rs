@@ -93,6 +93,8 @@ catalogue! {
             "Readers of StreamCommits.";
         commit_answers: ObservedGauge = Kind::Gauge, "metanode.consensus.api.commit_answers", "{answer}",
             "Answers of GetCommit and GetCommitRange that their readers have not taken yet.";
+        node_answers: ObservedGauge = Kind::Gauge, "metanode.consensus.api.node_answers", "{answer}",
+            "Answers of Explain and ListEquivocations that are composed, or that their readers have not taken yet.";
         connections: ObservedGauge = Kind::Gauge, "metanode.consensus.api.connections", "{connection}",
             "Connections to the API.";
         incomplete_bytes: ObservedGauge = Kind::Gauge, "metanode.consensus.api.incomplete_size", "By",

@@ -127,7 +127,10 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::timeout,
+    };
 
     async fn connected(listener: &mut Bounded) -> (TcpStream, Connection) {
         let address = listener.local_addr().unwrap();
@@ -166,7 +169,7 @@ mod tests {
         let mut listener = bound().await;
         let (_client, mut connection) = connected(&mut listener).await;
         let begun = tokio::time::Instant::now();
-        let silent = connection.read_u8().await.unwrap_err();
+        let silent = timeout(2 * DEADLINE, connection.read_u8()).await.expect("an end").unwrap_err();
         assert_eq!((silent.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, DEADLINE.as_secs()));
         let unread = connection.write_all(b"a").await.unwrap_err();
         assert_eq!(unread.kind(), io::ErrorKind::TimedOut);

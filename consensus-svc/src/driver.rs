@@ -18,12 +18,14 @@ mod faults;
 mod outlets;
 pub mod questions;
 mod start;
+mod seen;
 
 pub use clock::Clock;
 pub use effects::{DriverError, Durability, EffectQueue, LogAndGuard};
-pub use outlets::{Network, Outlets};
+pub use outlets::{Network, Outlets, ShownToPeers};
 pub use questions::Questioner;
 
+pub use seen::SeenBlocks;
 use std::collections::{BTreeMap, VecDeque};
 
 use consensus_core::{
@@ -242,7 +244,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             waits,
             watches,
         });
-        self.outlets.status(status);
+        self.outlets.show(&self.core, status);
         Ok(())
     }
 

@@ -40,7 +40,9 @@ use crate::{
     commit_log::{LogError, OpenError},
     commit_stream::{Bridge, BridgeError, BridgeSettings, LogSource, OnUnavailable},
     config::{Config, OnExecutorUnavailable},
-    driver::{Clock, Driver, DriverError, Inputs, LogAndGuard, Outlets, Questioner},
+    driver::{
+        Clock, Driver, DriverError, Inputs, LogAndGuard, Outlets, Questioner, SeenBlocks, ShownToPeers,
+    },
     guard::GuardError,
     metrics::CoreMetrics,
     peer::{AcceptedRounds, PeerConfig, PeerError, PeerHandle, PeerNetwork, PeerView},
@@ -239,7 +241,8 @@ impl Parts {
         accepted.observe(&core.status());
         let (peer_events, peer_inputs) = mpsc::channel(PEER_EVENT_QUEUE);
         let peer_address = peer_listener.local_addr().ok();
-        let blocks = LogBlocks::new(Arc::clone(&log), genesis.committee().epoch(), config.own);
+        let seen = SeenBlocks::new(genesis.committee());
+        let blocks = LogBlocks::new(Arc::clone(&log), genesis.committee().epoch(), config.own, seen.clone());
         let peers = PeerNetwork::spawn(
             peer_config(config, own_round, peer_listener),
             Arc::new(blocks),
@@ -256,9 +259,7 @@ impl Parts {
             Arc::clone(&feed),
             Arc::clone(&tracker),
             status,
-            clock_round,
-            start_answered,
-            accepted,
+            ShownToPeers { clock_round, start_answered, accepted, seen },
         );
         let driver = Driver::new(
             core,

@@ -21,6 +21,7 @@ use crate::{
     pool::Pool,
     proposer::{Proposer, Readiness},
     recovery::{self, RecoverError, RecoveredLog},
+    seen_blocks::SeenBlocks,
     signing::Signing,
     threshold_clock::ThresholdClock,
     transaction::Transaction,
@@ -52,6 +53,8 @@ pub struct Consensus {
     uncommitted_work: BTreeSet<BlockRef>,
     /// Highest round by author that a verified block was seen of, accepted or not.
     seen_rounds: Vec<Round>,
+    /// Highest block by author that was verified and came in, accepted or not.
+    seen_blocks: SeenBlocks,
     /// Peers wait for own blocks up to this round.
     woken: Round,
     /// Highest round that peers were asked to wake in.
@@ -111,6 +114,7 @@ impl Consensus {
             progress,
             uncommitted_work: BTreeSet::new(),
             seen_rounds: dag.accepted_rounds().to_vec(),
+            seen_blocks: SeenBlocks::new(authorities),
             woken: Round::GENESIS,
             wake_sent: Round::GENESIS,
             signing,
@@ -252,6 +256,7 @@ impl Consensus {
         block: VerifiedBlock,
         outbox: &mut Outbox,
     ) {
+        self.seen_blocks.note(&block);
         let reference = block.reference();
         if self.dag.is_present(&reference) || self.waiting.contains(&reference) {
             return;
@@ -316,6 +321,7 @@ impl Consensus {
             if !self.dag.insert(block.clone()) {
                 continue;
             }
+            self.seen_blocks.note(&block);
             if !block.block().transactions.is_empty() {
                 self.uncommitted_work.insert(reference);
             }

@@ -54,6 +54,7 @@ mod proposer;
 pub mod recovery;
 pub mod reputation;
 pub mod schedule_state;
+mod seen_blocks;
 mod signing;
 pub mod swap_table;
 #[cfg(feature = "testkit")]

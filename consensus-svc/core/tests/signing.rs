@@ -108,6 +108,22 @@ fn signed(effects: &[Effect]) -> Vec<&VerifiedBlock> {
         .collect()
 }
 
+/// Its author asks for it after it lost its store, and only those can answer who keep in mind what waits.
+#[test]
+fn s06_the_highest_verified_block_of_an_author_is_remembered_whether_it_is_accepted_or_not() {
+    let bench = Bench::new(&[1, 1, 1, 1], "ABCD1:[*]; BCD2:[*]; D3:[*]; D4:[D3,B2,C2]");
+    let mut life = bench.start(&[], 0);
+    let seen = |life: &Life<'_>| life.machine.latest_seen(authority(3)).cloned();
+    assert_eq!(seen(&life), None);
+    life.take(3, &["D1"]);
+    assert_eq!(seen(&life), Some(bench.block("D1")));
+    life.take(3, &["D3"]);
+    assert_eq!((life.machine.status().waiting_blocks, seen(&life)), (1, Some(bench.block("D3"))));
+    life.take(3, &["D2"]);
+    assert_eq!(seen(&life), Some(bench.block("D3")), "the highest stays");
+    assert_eq!(life.machine.latest_seen(authority(1)), None);
+}
+
 /// A sent A2, which nobody answers with: it is lost. Its parents at round 1 were of a quorum, so that somebody in a quorum
 /// answers with round 1 at least, and A may not sign again before round 3.
 #[test]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use consensus_core::{
-    AuthorityIndex, ChainPoint, CommittedSubDag, CoreStatus, DropReason, Fetch, Round, TransactionDigest,
-    VerifiedBlock,
+    AuthorityIndex, ChainPoint, CommittedSubDag, Consensus, CoreStatus, DropReason, Fetch, Round,
+    TransactionDigest, VerifiedBlock,
 };
 use tokio::sync::watch;
 
+use super::seen::SeenBlocks;
 use crate::{
     commit_log::CommitFeed,
     peer::{AcceptedRounds, PeerHandle},
@@ -57,23 +58,32 @@ pub struct Outlets<N> {
     feed: Arc<CommitFeed>,
     tracker: Arc<Tracker>,
     status: watch::Sender<CoreStatus>,
-    clock_round: watch::Sender<Round>,
-    start_answered: watch::Sender<bool>,
-    accepted: AcceptedRounds,
+    shown: ShownToPeers,
+}
+
+/// What the peer network goes by, or shows to others.
+#[derive(Debug)]
+pub struct ShownToPeers {
+    /// The threshold clock's round.
+    pub clock_round: watch::Sender<Round>,
+    /// Whether the question of the start needs no more answers.
+    pub start_answered: watch::Sender<bool>,
+    /// Where streams are resumed.
+    pub accepted: AcceptedRounds,
+    /// What others ask for who do not know what they signed.
+    pub seen: SeenBlocks,
 }
 
 impl<N> Outlets<N> {
-    /// `accepted`, `clock_round` and `start_answered` are what the peer network goes by.
+    /// Everything by name.
     pub const fn new(
         network: N,
         feed: Arc<CommitFeed>,
         tracker: Arc<Tracker>,
         status: watch::Sender<CoreStatus>,
-        clock_round: watch::Sender<Round>,
-        start_answered: watch::Sender<bool>,
-        accepted: AcceptedRounds,
+        shown: ShownToPeers,
     ) -> Self {
-        Self { network, feed, tracker, status, clock_round, start_answered, accepted }
+        Self { network, feed, tracker, status, shown }
     }
 
     pub(super) const fn network(&self) -> &N {
@@ -106,15 +116,17 @@ impl<N> Outlets<N> {
         self.tracker.committed_before(transactions);
     }
 
-    pub(super) fn status(&self, status: CoreStatus) {
-        self.accepted.observe(&status);
-        self.clock_round.send_if_modified(|round| {
+    /// Shows where the machine stands.
+    pub(super) fn show(&self, core: &Consensus, status: CoreStatus) {
+        self.shown.seen.observe(core);
+        self.shown.accepted.observe(&status);
+        self.shown.clock_round.send_if_modified(|round| {
             let changed = *round != status.round;
             *round = status.round;
             changed
         });
         let answered = status.may_propose || status.halted;
-        self.start_answered.send_if_modified(|held| std::mem::replace(held, answered) != answered);
+        self.shown.start_answered.send_if_modified(|held| std::mem::replace(held, answered) != answered);
         let halted = status.halted;
         self.status.send_replace(status);
         if halted {

@@ -73,6 +73,7 @@ async fn start() -> Fixture {
     let (clock_round, _) = watch::channel(Round::GENESIS);
     let (start_answered, _) = watch::channel(false);
     let accepted = AcceptedRounds::new(genesis.committee());
+    let seen = SeenBlocks::new(genesis.committee());
     let (tracker, halt) =
         (Tracker::new(1, CommittedWindow::new(genesis.parameters())), CancellationToken::new());
     let outlets = Outlets::new(
@@ -80,9 +81,7 @@ async fn start() -> Fixture {
         feed,
         Arc::clone(&tracker),
         status,
-        clock_round,
-        start_answered,
-        accepted,
+        ShownToPeers { clock_round, start_answered, accepted, seen },
     );
     let (peers, peer_events) = mpsc::channel(1);
     let (submissions, submitted) = mpsc::channel(1);

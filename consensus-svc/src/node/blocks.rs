@@ -9,6 +9,7 @@ use consensus_core::{
 
 use crate::{
     commit_log::{CommitLog, LogError},
+    driver::SeenBlocks,
     peer::{BlockStore, StoreReadError},
 };
 
@@ -18,11 +19,17 @@ pub(super) struct LogBlocks {
     log: Arc<CommitLog>,
     epoch: Epoch,
     own: AuthorityIndex,
+    seen: SeenBlocks,
 }
 
 impl LogBlocks {
-    pub(super) const fn new(log: Arc<CommitLog>, epoch: Epoch, own: AuthorityIndex) -> Self {
-        Self { log, epoch, own }
+    pub(super) const fn new(
+        log: Arc<CommitLog>,
+        epoch: Epoch,
+        own: AuthorityIndex,
+        seen: SeenBlocks,
+    ) -> Self {
+        Self { log, epoch, own, seen }
     }
 }
 
@@ -65,6 +72,11 @@ impl BlockStore for LogBlocks {
         through: Round,
     ) -> Result<Option<VerifiedBlock>, StoreReadError> {
         self.log.latest_block_by(self.epoch, author, through).map_err(StoreReadError::new)
+    }
+
+    fn latest_seen(&self, author: AuthorityIndex) -> Result<Option<VerifiedBlock>, StoreReadError> {
+        let stored = self.latest_block_by(author, Round::new(u64::MAX))?;
+        Ok(stored.into_iter().chain(self.seen.get(author)).max_by_key(VerifiedBlock::round))
     }
 }
 

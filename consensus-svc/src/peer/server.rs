@@ -163,7 +163,7 @@ impl PeerService for PeerServer {
         let permit = admit(&quota.fetches, "FetchOwnLastBlock")?;
         let served = Arc::clone(&self.served);
         let answer = read(move || {
-            let callers = served.store.latest_block_by(caller, Round::new(u64::MAX))?;
+            let callers = served.store.latest_seen(caller)?;
             let own = served.store.latest_block_by(served.own, served.own_blocks.released())?;
             drop(permit);
             let bytes = |block: Option<VerifiedBlock>| block.map(|block| block.signed_bytes().clone());

@@ -74,4 +74,11 @@ pub trait BlockStore: Send + Sync {
         author: AuthorityIndex,
         through: Round,
     ) -> Result<Option<VerifiedBlock>, StoreReadError>;
+
+    /// The block of the highest round that is held of another author, or was verified since the start, accepted or not: the answer to
+    /// its question of the start.
+    ///
+    /// # Errors
+    /// [`StoreReadError`].
+    fn latest_seen(&self, author: AuthorityIndex) -> Result<Option<VerifiedBlock>, StoreReadError>;
 }

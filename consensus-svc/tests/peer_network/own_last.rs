@@ -32,6 +32,8 @@ async fn s06_a_peer_tells_the_callers_highest_block_and_its_own_that_was_release
     assert_eq!(answer.callers_last_block, callers[3].signed_bytes());
     assert_eq!(answer.own_last_block, own[1].signed_bytes(), "round 3 was not released yet");
     assert!(ask(2).await.callers_last_block.is_empty(), "nothing is known of authority 2");
+    node.store.seen.lock().unwrap().insert(AuthorityIndex::new(1), callers[4].clone());
+    assert_eq!(ask(1).await.callers_last_block, callers[4].signed_bytes(), "it waits for an ancestor, say");
     node.stop().await;
 }
 

@@ -2,11 +2,12 @@
 
 use super::Consensus;
 use crate::{
+    block::VerifiedBlock,
     core_status::{Amnesia, CoreStatus},
     decisions::DecisionHistory,
     explain::{self, Explanation, MAX_EXPLAINED_MISSING, ProposalReason, ProposalWait},
     proposer::Wait,
-    types::{Round, Stake},
+    types::{AuthorityIndex, Round, Stake},
 };
 
 impl Consensus {
@@ -48,6 +49,12 @@ impl Consensus {
     }
 
     /// The newest decisions on leader slots, and why (L08).
+    /// The highest block of an author that this life has verified, also one that is not accepted or not durable yet: with what the
+    /// store holds, the answer to its question of the start (S06).
+    pub fn latest_seen(&self, author: AuthorityIndex) -> Option<&VerifiedBlock> {
+        self.seen_blocks.get(author)
+    }
+
     pub const fn decisions(&self) -> &DecisionHistory {
         self.ordering.history()
     }

@@ -458,11 +458,14 @@ impl TestNetwork {
             return;
         }
         let accepted = machine.status().accepted_rounds.get(from.as_usize()).copied().unwrap_or_default();
-        // The answer to the question of the start comes from the store, and ahead of the stream.
-        let highest = |author| {
+        // The answer to the question of the start comes from the store and from what was seen, and ahead of the stream.
+        let stored = |author| {
             self.node(from).store.blocks.values().rev().find(|block| block.author() == author).cloned()
         };
-        let (block, peers_last) = (highest(to), highest(from));
+        let machine = self.node(from).machine.as_ref();
+        let seen = machine.and_then(|machine| machine.latest_seen(to)).cloned();
+        let block = stored(to).into_iter().chain(seen).max_by_key(VerifiedBlock::round);
+        let peers_last = stored(from);
         self.send(from, to, Input::OwnLastBlock { from, block, peers_last });
         let own_blocks = self.node(from).store.blocks.values().filter(|block| block.author() == from);
         let after = accepted.max(self.kept_above(from));

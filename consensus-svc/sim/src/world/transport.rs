@@ -120,11 +120,14 @@ impl World {
         }
     }
 
-    /// What a publisher says when it is asked for the last blocks: durable ones, of its own those that may be sent.
+    /// What a publisher says when it is asked for the last blocks: of its own those that may be sent, of the asker's also what is
+    /// not durable.
     fn own_last(&mut self, from: usize, to: usize, asker: AuthorityIndex) -> LastBlocks {
         let node = &mut self.nodes[from];
         let own = node.lane(to).last_key_value().map(|(_, block)| block.clone());
-        let truth = LastBlocks { askers: node.disk.store.blocks_of(asker).last().cloned(), own };
+        let seen = node.machine.as_ref().and_then(|machine| machine.latest_seen(asker));
+        let known = node.disk.store.blocks_of(asker).last().into_iter().chain(seen);
+        let truth = LastBlocks { askers: known.max_by_key(|block| block.round()).cloned(), own };
         let third = |block: &&VerifiedBlock| block.author() != asker && block.author() != node.own;
         let other = node.disk.store.blocks.values().rev().find(third).cloned();
         let early = node.disk.store.blocks_of(asker).next().cloned();

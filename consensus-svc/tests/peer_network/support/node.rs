@@ -49,6 +49,8 @@ pub(crate) fn quick_limits() -> PeerLimits {
 pub(crate) struct MemoryStore {
     blocks: Mutex<BTreeMap<BlockRef, VerifiedBlock>>,
     own: AuthorityIndex,
+    /// Verified and not stored.
+    pub(crate) seen: Mutex<BTreeMap<AuthorityIndex, VerifiedBlock>>,
     /// Commits to serve.
     pub(crate) commits: Mutex<TestStore>,
     /// Commits below this were pruned, say; none by default.
@@ -114,6 +116,12 @@ impl BlockStore for MemoryStore {
         let blocks = self.blocks.lock().unwrap();
         let latest = blocks.values().rev().find(|block| block.author() == author && block.round() <= through);
         Ok(latest.cloned())
+    }
+
+    fn latest_seen(&self, author: AuthorityIndex) -> Result<Option<VerifiedBlock>, StoreReadError> {
+        let stored = self.latest_block_by(author, Round::new(u64::MAX))?;
+        let seen = self.seen.lock().unwrap().get(&author).cloned();
+        Ok(stored.into_iter().chain(seen).max_by_key(VerifiedBlock::round))
     }
 }
 

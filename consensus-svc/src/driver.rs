@@ -11,21 +11,22 @@
 //! A batch or a guard that cannot be made durable ends the driver, and with it the node: a node that cannot persist must
 //! not sign.
 
+mod catch_ups;
 mod clock;
 mod decisions;
 pub mod effects;
 mod faults;
 mod outlets;
 pub mod questions;
-mod start;
 mod seen;
+mod start;
 
 pub use clock::Clock;
 pub use effects::{DriverError, Durability, EffectQueue, LogAndGuard};
 pub use outlets::{Network, Outlets, ShownToPeers};
 pub use questions::Questioner;
-
 pub use seen::SeenBlocks;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use consensus_core::{
@@ -40,6 +41,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    catch_ups::CatchUpLog,
     decisions::DecisionLog,
     faults::{FaultLog, labelled},
     questions::{Answer, Question},
@@ -75,6 +77,7 @@ pub struct Driver<D: Durability, N> {
     metrics: CoreMetrics,
     faults: FaultLog,
     decisions: DecisionLog,
+    catch_ups: CatchUpLog,
     /// Submissions in the machine or in the queue; bounded by the queue's own bound.
     answers: BTreeMap<Ticket, Unanswered>,
     next_ticket: u64,
@@ -128,6 +131,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             metrics,
             faults,
             decisions,
+            catch_ups: CatchUpLog::default(),
             answers,
             next_ticket,
             unasked,
@@ -235,6 +239,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         let status = self.core.status();
         self.metrics.observe(&status);
         self.start.observe(&status);
+        self.catch_ups.observe(self.clock.now(), &status);
         let (waits, watches) = self.outlets.waiting();
         self.metrics.queues(Queues {
             peer_events: self.inputs.peers.len(),

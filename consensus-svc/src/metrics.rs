@@ -49,6 +49,9 @@ impl CoreMetrics {
         m.pool_bytes.set(status.pooled_bytes);
         m.leader_timeouts.add(grown(&mut self.leader_timeouts, status.leader_timeouts_total));
         m.leaders_skipped.add(grown(&mut self.skipped_leaders, status.skipped_leaders_total));
+        m.certified_index.set(status.certified_index.get());
+        m.votes_held.set(status.votes_held as u64);
+        m.evidence_held.set(status.evidence_held as u64);
         m.equivocations.add(grown(&mut self.equivocations, status.equivocations_total));
         m.catch_ups.add(grown(&mut self.catch_ups, status.catch_ups_total));
         m.ranges.add(grown(&mut self.ranges, status.ranges_total));
@@ -139,4 +142,38 @@ pub fn observe_groups(metrics: Arc<ConsensusMetrics>) -> impl FnMut(Group) + Sen
 
 fn grown(last: &mut u64, total: u64) -> u64 {
     total.saturating_sub(std::mem::replace(last, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus_core::CommitIndex;
+    use metanode_telemetry::Telemetry;
+
+    use super::*;
+
+    #[test]
+    fn t06_certification_evidence_and_catch_ups_are_measured() {
+        let telemetry = Telemetry::for_test().unwrap();
+        let mut metrics = CoreMetrics::new(Arc::new(ConsensusMetrics::new(&telemetry.meter())));
+        for (catch_ups_total, ranges_total) in [(1, 2), (1, 5)] {
+            metrics.observe(&CoreStatus {
+                certified_index: CommitIndex::new(40),
+                votes_held: 3,
+                evidence_held: 2,
+                catch_ups_total,
+                ranges_total,
+                ..CoreStatus::default()
+            });
+        }
+        let text = telemetry.render().unwrap();
+        for line in [
+            "metanode_consensus_certified_index 40",
+            "metanode_consensus_votes_held 3",
+            "metanode_consensus_evidence_held 2",
+            "metanode_consensus_catch_up_begun_total 1",
+            "metanode_consensus_catch_up_ranges_total 5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
 }

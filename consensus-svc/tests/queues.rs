@@ -55,7 +55,16 @@ fn t06_every_queue_has_a_bound_a_metric_that_exists_and_a_behaviour_when_full() 
 #[test]
 fn t06_every_gauge_of_a_queue_is_in_the_table() {
     let listed: BTreeSet<_> = rows().iter().flat_map(|row| metrics(row[2])).collect();
-    let queues = ["pool.", "driver.", "submit.", "api.", "blocks.waiting", "executor.in_flight"];
+    let queues = [
+        "pool.",
+        "driver.",
+        "submit.",
+        "api.",
+        "blocks.waiting",
+        "executor.in_flight",
+        "votes.",
+        "evidence.",
+    ];
     for metric in CONSENSUS.iter().filter(|metric| metric.kind == Kind::Gauge) {
         let name = metric.name.strip_prefix("metanode.consensus.").unwrap();
         if queues.iter().any(|queue| name.starts_with(queue)) {

@@ -21,6 +21,8 @@ pub struct CoreStatus {
     pub certified_index: CommitIndex,
     /// Votes held for commits that are not certified.
     pub votes_held: usize,
+    /// Proofs of equivocation kept in this epoch, over all lives; at most four an authority.
+    pub evidence_held: usize,
     /// Whether commits are being caught up by certified ranges.
     pub catching_up: bool,
     /// Catch-ups begun since the start.

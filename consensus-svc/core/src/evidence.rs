@@ -144,6 +144,11 @@ impl EvidenceBook {
         }
     }
 
+    /// How many proofs are kept, those that no batch has taken among them.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.values().map(BTreeSet::len).sum()
+    }
+
     /// Whether a batch must take proofs.
     pub(crate) const fn is_due(&self) -> bool {
         !self.pending.is_empty()

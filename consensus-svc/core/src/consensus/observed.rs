@@ -20,6 +20,7 @@ impl Consensus {
             last_commit: self.progress.last_commit,
             certified_index: self.certification.certified(),
             votes_held: self.certification.votes_len(),
+            evidence_held: self.unpersisted.evidence.len(),
             catching_up: self.catch_up.is_running(),
             catch_ups_total: self.catch_up.begun(),
             ranges_total: self.catch_up.ranges(),
@@ -48,13 +49,13 @@ impl Consensus {
         }
     }
 
-    /// The newest decisions on leader slots, and why (L08).
     /// The highest block of an author that this life has verified, also one that is not accepted or not durable yet: with what the
     /// store holds, the answer to its question of the start (S06).
     pub fn latest_seen(&self, author: AuthorityIndex) -> Option<&VerifiedBlock> {
         self.seen_blocks.get(author)
     }
 
+    /// The newest decisions on leader slots, and why (L08).
     pub const fn decisions(&self) -> &DecisionHistory {
         self.ordering.history()
     }

@@ -67,6 +67,12 @@ catalogue! {
             "Round of the last committed leader.";
         commit_index: Gauge = Kind::Gauge, "metanode.consensus.commit_index", "{commit}",
             "Index of the last durable commit.";
+        certified_index: Gauge = Kind::Gauge, "metanode.consensus.certified_index", "{commit}",
+            "Highest commit that a quorum has voted for, or that came certified.";
+        votes_held: Gauge = Kind::Gauge, "metanode.consensus.votes.held", "{vote}",
+            "Votes held for commits that are not certified.";
+        evidence_held: Gauge = Kind::Gauge, "metanode.consensus.evidence.held", "{proof}",
+            "Proofs of equivocation kept in this epoch.";
         blocks_accepted: Counter = Kind::Counter, "metanode.consensus.blocks.accepted", "{block}",
             "Blocks of other authorities accepted into the DAG.";
         blocks_rejected: LabelledCounter<BlockRejection> = Kind::Counter, "metanode.consensus.blocks.rejected",

@@ -67,7 +67,9 @@ mod waiting_room;
 pub use block::{Block, CommitVote, EpochVote, ExecutedRoot, VerifiedBlock};
 pub use block_verifier::{BlockError, BlockVerifier};
 pub use catch_up::range::{CertifiedRange, ChainPoint, RangeBytes, RangeError, verify_range};
-pub use catch_up::serving::{MAX_RANGE_BYTES, RangeSource, collect_range, shows_nothing_later};
+pub use catch_up::serving::{
+    MAX_GROUP_BYTES, RangeSource, collect_range, max_range_bytes, shows_nothing_later,
+};
 pub use certifier::{Certificate, Fork};
 pub use commit::{Commit, CommittedSubDag};
 pub use committee::{Authority, Committee, CommitteeError};

@@ -2,13 +2,13 @@
 
 #![allow(missing_docs)]
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{
     AuthorityIndex, Block, BlockVerifier, ChainPoint, Commit, CommitDigest, CommitIndex, CommittedSubDag,
-    Fork, MAX_RANGE_BYTES, Params, RangeBytes, RangeError, RangeSource, Round, Stake, Timestamp, Transaction,
-    VerifiedBlock, collect_range,
+    Fork, MAX_GROUP_BYTES, Params, RangeBytes, RangeError, RangeSource, Round, Stake, Timestamp, Transaction,
+    VerifiedBlock, collect_range, max_range_bytes,
     testkit::{
         self,
         network::{TestNetwork, TestStore},
@@ -101,15 +101,17 @@ fn t07_all_that_is_sent_counts_to_the_byte() {
     assert!(less.commits.len() < whole.commits.len() && less.size_bytes() < whole.size_bytes());
 }
 
-/// One group of 31 blocks of about 2 MiB, certified by one more.
+/// One group of 31 blocks of about 2 MiB, certified by as many as are wanted.
 struct LargeGroup {
     sub_dag: CommittedSubDag,
-    certifier: VerifiedBlock,
+    certifiers: Vec<VerifiedBlock>,
+    /// Commits that were read.
+    reads: Cell<usize>,
 }
 
 impl LargeGroup {
-    /// As a range it has this size, if all is counted.
-    fn of_size(network: &TestNetwork, size_bytes: u64) -> Self {
+    /// Commit and blocks have this size together.
+    fn of_size(network: &TestNetwork, size_bytes: u64, certifiers: usize) -> Self {
         let small = store(network).blocks.values().next().expect("a block").block().clone();
         let (_, signers) = testkit::genesis(4);
         let block = |round: u64, payload: u64| {
@@ -131,9 +133,10 @@ impl LargeGroup {
                 duplicate_marks: Bytes::new(),
             };
             let sub_dag = CommittedSubDag { digest: commit.digest(), commit, blocks };
-            Self { sub_dag, certifier: block(32, 2 << 20) }
+            Self { sub_dag, certifiers: vec![block(32, 2 << 20); certifiers], reads: Cell::new(0) }
         };
-        let rest = size_bytes - group(0).range().size_bytes();
+        let sized = |group: &Self| RangeBytes { certifiers: Vec::new(), ..group.range() }.size_bytes();
+        let rest = size_bytes - sized(&group(0));
         group(rest)
     }
 
@@ -142,7 +145,7 @@ impl LargeGroup {
         RangeBytes {
             commits: vec![self.sub_dag.commit.canonical_bytes().into()],
             blocks: self.sub_dag.blocks.iter().map(bytes).collect(),
-            certifiers: vec![bytes(&self.certifier)],
+            certifiers: self.certifiers.iter().map(bytes).collect(),
         }
     }
 }
@@ -154,24 +157,46 @@ impl RangeSource for LargeGroup {
         Ok(self.sub_dag.commit.index)
     }
 
+    fn next_certified(&self, first: CommitIndex) -> Result<Option<CommitIndex>, Self::Error> {
+        Ok(Some(self.sub_dag.commit.index).filter(|index| first <= *index))
+    }
+
     fn sub_dag(&self, _: CommitIndex) -> Result<Option<CommittedSubDag>, Self::Error> {
+        self.reads.set(self.reads.get() + 1);
         Ok(Some(self.sub_dag.clone()))
     }
 
     fn certifiers(&self, _: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Self::Error> {
-        Ok(Some(vec![self.certifier.clone()]))
+        Ok(Some(self.certifiers.clone()).filter(|certifiers| !certifiers.is_empty()))
     }
 }
 
-/// The shortest range may be over the limit of an answer, up to what any reader decodes, and not by one byte more.
+/// The shortest range may be over the limit of an answer: its commits and blocks up to what is served at all and not by one byte
+/// more, and on top of it the certifiers, however large; a reader decodes all of that.
 #[test]
-fn t07_a_group_is_served_up_to_the_last_byte_that_its_reader_decodes() {
+fn t07_l04_a_group_at_the_limit_is_served_with_any_certifiers_and_its_reader_decodes_it() {
     let network = network();
-    for (size_bytes, is_served) in [(MAX_RANGE_BYTES, true), (MAX_RANGE_BYTES + 1, false)] {
-        let group = LargeGroup::of_size(&network, size_bytes);
-        assert_eq!(group.range().size_bytes(), size_bytes);
+    let (genesis, _) = testkit::genesis(50);
+    let verifier = BlockVerifier::new(Arc::new(genesis));
+    for (size_bytes, is_served) in [(MAX_GROUP_BYTES, true), (MAX_GROUP_BYTES + 1, false)] {
+        let group = LargeGroup::of_size(&network, size_bytes, 50);
+        let whole = group.range();
+        assert!(whole.certifiers.iter().all(|block| block.len() as u64 <= verifier.max_signed_bytes()));
+        assert!(whole.size_bytes() > size_bytes + 50 * (2 << 20));
+        assert!(!is_served || whole.size_bytes() <= max_range_bytes(&verifier));
         let Ok(served) = collect_range(&group, CommitIndex::new(1), LIMIT_BYTES);
-        assert_eq!(served, is_served.then(|| group.range()));
+        assert_eq!(served, is_served.then_some(whole));
+    }
+}
+
+/// A question that can only be answered with nothing costs next to nothing.
+#[test]
+fn t07_no_commit_is_read_where_no_certificate_can_be_given() {
+    let network = network();
+    for (first, certifiers, reads) in [(1, 0, 0), (2, 1, 0), (1, 1, 1)] {
+        let group = LargeGroup::of_size(&network, MAX_GROUP_BYTES, certifiers);
+        let Ok(served) = collect_range(&group, CommitIndex::new(first), LIMIT_BYTES);
+        assert_eq!((served.is_some(), group.reads.get()), (reads > 0, reads), "{certifiers} from {first}");
     }
 }
 

@@ -148,6 +148,10 @@ impl RangeSource for Store {
         Ok(self.certificates.keys().next_back().copied().unwrap_or_default())
     }
 
+    fn next_certified(&self, first: CommitIndex) -> Result<Option<CommitIndex>, Infallible> {
+        Ok(self.certificates.range(first..).next().map(|(index, _)| *index))
+    }
+
     fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, Infallible> {
         Ok(Self::sub_dag(self, index.get()))
     }

@@ -146,10 +146,7 @@ impl CommitLog {
     /// [`LogError::Read`], [`LogError::Damaged`].
     pub fn last_certified(&self) -> Result<CommitIndex, LogError> {
         let newest = self.store.last_with_prefix(keys::CERTIFICATES).map_err(Entry::Commits.unreadable())?;
-        newest.map_or(Ok(CommitIndex::NONE), |(key, _)| {
-            keys::parse_certificate(&key)
-                .ok_or_else(|| Entry::Commits.damaged("a certificate's key is malformed"))
-        })
+        newest.map_or(Ok(CommitIndex::NONE), |(key, _)| parse_certified(&key))
     }
 
     /// The certificate of a commit; `None` if there is none.
@@ -164,6 +161,16 @@ impl CommitLog {
             certificate.map_err(|error| entry.damaged(format!("its certificate: {error}")))
         };
         bytes.map(decode).transpose()
+    }
+
+    /// The first commit from `first` on that has a certificate; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`CommitLog::commit`].
+    pub fn next_certified(&self, first: CommitIndex) -> Result<Option<CommitIndex>, LogError> {
+        let found = self.store.scan_prefix(keys::CERTIFICATES, &keys::certificate(first)).next();
+        let found = found.transpose().map_err(Entry::Commits.unreadable())?;
+        found.map(|(key, _)| parse_certified(&key)).transpose()
     }
 
     /// One commit with its blocks, byte for byte as it was first delivered; `None` if it is not held.
@@ -335,4 +342,8 @@ fn stored_earliest(store: &Store) -> Result<CommitIndex, LogError> {
             keys::parse_commit(&key).ok_or_else(|| Entry::Commits.damaged("a key is malformed"))
         }
     }
+}
+
+fn parse_certified(key: &[u8]) -> Result<CommitIndex, LogError> {
+    keys::parse_certificate(key).ok_or_else(|| Entry::Commits.damaged("a certificate's key is malformed"))
 }

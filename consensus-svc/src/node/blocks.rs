@@ -101,6 +101,10 @@ impl RangeSource for ShownCommits<'_> {
         Ok(self.last)
     }
 
+    fn next_certified(&self, first: CommitIndex) -> Result<Option<CommitIndex>, LogError> {
+        self.blocks.log.next_certified(first)
+    }
+
     fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, LogError> {
         let sub_dag = self.blocks.log.sub_dag(index)?;
         Ok(sub_dag.filter(|sub_dag| sub_dag.commit.blocks.iter().all(|block| self.may_show(block))))

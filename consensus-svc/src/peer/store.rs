@@ -50,7 +50,7 @@ pub trait BlockStore: Send + Sync {
     fn earliest_commit(&self) -> CommitIndex;
 
     /// The longest range of commits from `first` to at most `last` that ends at a certified one and has at most
-    /// `limit_bytes`, or the shortest one if that has more; and the highest certified commit. No own block above
+    /// `limit_bytes`, or the shortest one that is served if that has more; and the highest certified commit. No own block above
     /// `released` is in it. See [`collect_range`](consensus_core::collect_range).
     ///
     /// Without a range there is nothing later only where the highest certified commit is below `first`.

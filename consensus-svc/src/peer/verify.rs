@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, panic, sync::Arc, thread};
 use bytes::Bytes;
 use consensus_core::{
     BlockError, BlockVerifier, CertifiedRange, ChainPoint, RangeBytes, RangeError, VerifiedBlock,
-    verify_range,
+    max_range_bytes, verify_range,
 };
 use tokio::{sync::Semaphore, task};
 
@@ -33,6 +33,11 @@ impl VerifierPool {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = Arc::new(Semaphore::new(cores.saturating_sub(1).clamp(1, MAX_THREADS)));
         Self { verifier, threads }
+    }
+
+    /// Most bytes in an answer with commits.
+    pub(super) fn max_range_bytes(&self) -> u64 {
+        max_range_bytes(&self.verifier)
     }
 
     /// Decodes and judges signed bytes, in order, up to the first that is invalid. `None` when the runtime goes down.

@@ -1,11 +1,11 @@
 //! Certified commits over a real connection: served, judged, and refused where they are not what they seem.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, Certificate, ChainPoint, Commit, CommitDigest, CommitIndex, Fork, MAX_RANGE_BYTES,
-    Params, VerifiedBlock,
+    AuthorityIndex, BlockVerifier, Certificate, ChainPoint, Commit, CommitDigest, CommitIndex, Fork, Params,
+    VerifiedBlock, max_range_bytes,
     testkit::network::{TestNetwork, TestStore},
 };
 use consensus_svc::peer::{CommitsAnswer, PeerEvent};
@@ -169,14 +169,24 @@ async fn t07_an_answer_with_commits_is_never_larger_than_its_reader_decodes() {
     let server = Node::plain(&committee, PEER, &[]).await;
     let secret = committee.secrets[usize::from(NODE)].clone();
     let client = client(&committee, secret, PEER, &server.address).await.unwrap();
-    let mut client = client.max_decoding_message_size(decode_limit(MAX_RANGE_BYTES));
+    let verifier = BlockVerifier::new(Arc::clone(&committee.genesis));
+    let mut client = client.max_decoding_message_size(decode_limit(max_range_bytes(&verifier)));
     let request = FetchCommitsRequest { first_index: 1, last_index: u64::MAX };
-    // With three certifiers: 62 MiB and a little, then 64 MiB and a little.
-    for (blocks, commits) in [(28, 1), (29, 0)] {
+    // 62 MiB and a little with three certifiers of 2 MiB on top, then 64 MiB and a little.
+    for (blocks, commits) in [(31, 1), (32, 0)] {
         *server.store.commits.lock().unwrap() = large_group(&committee, blocks);
         let answer = within(client.fetch_commits(request)).await.unwrap().into_inner();
         assert_eq!((answer.commits.len(), answer.highest_certified_index), (commits, 1), "{blocks} blocks");
     }
+    // A node that asks decodes as much, and finds that the certifiers are none.
+    *server.store.commits.lock().unwrap() = large_group(&committee, 31);
+    let mut node = Node::plain(&committee, NODE, &[(PEER, &server.address)]).await;
+    node.connected(PEER, true).await;
+    let answer = ask(&mut node, ChainPoint::default()).await;
+    assert!(matches!(answer, CommitsAnswer::Failed { fork: None }), "{answer:?}");
+    let faults = node.handle.status(AuthorityIndex::new(PEER)).unwrap().borrow().faults.clone();
+    assert_eq!(faults.keys().copied().collect::<Vec<_>>(), ["range_not_certified"]);
+    node.stop().await;
     server.stop().await;
 }
 

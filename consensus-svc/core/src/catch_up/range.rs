@@ -33,7 +33,7 @@ pub struct RangeBytes {
 }
 
 /// What an entry costs in a message beside its bytes, at most: its tag and its length.
-const ENTRY_BYTES: u64 = 6;
+pub(super) const ENTRY_BYTES: u64 = 6;
 
 /// Bytes of an entry in a message.
 pub(super) fn entry_bytes(entry: &Bytes) -> u64 {

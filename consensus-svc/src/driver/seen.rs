@@ -30,3 +30,29 @@ impl SeenBlocks {
         self.0.get(author.as_usize())?.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use consensus_core::{BlockSource, Input, Params, RecoveredLog, testkit};
+
+    use super::*;
+
+    #[test]
+    fn s06_what_waits_in_the_machine_is_shown_to_its_author() {
+        let (genesis, signers) = testkit::genesis(4);
+        let (genesis, own) = (Arc::new(genesis), signers[0].clone());
+        let drawing = testkit::drawing::draw(&genesis, &signers, "ABCD1:[*]; D2:[*]");
+        let now = genesis.timestamp();
+        let recovered =
+            Consensus::recover(genesis.clone(), Params::default(), own, RecoveredLog::default(), now);
+        let (mut core, _) = recovered.unwrap();
+        let (seen, author, block) =
+            (SeenBlocks::new(genesis.committee()), AuthorityIndex::new(3), drawing.block("D2").clone());
+        seen.observe(&core);
+        assert_eq!(seen.get(author), None);
+        let source = BlockSource::Streamed;
+        core.handle(now, Input::Blocks { from: author, source, blocks: vec![block.clone()] });
+        seen.observe(&core);
+        assert_eq!((core.status().waiting_blocks, seen.get(author)), (1, Some(block)));
+    }
+}

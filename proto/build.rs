@@ -2,13 +2,14 @@
 
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "metanode/consensus/v1/commit.proto",
     "metanode/consensus/v1/commit_service.proto",
     "metanode/consensus/v1/explain.proto",
     "metanode/consensus/v1/node_service.proto",
     "metanode/consensus/v1/transaction_service.proto",
     "metanode/executor/v1/executor_service.proto",
+    "metanode/legacy/v1/legacy.proto",
     "metanode/peer/v1/peer_service.proto",
 ];
 

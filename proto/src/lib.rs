@@ -21,6 +21,15 @@ pub mod executor {
     }
 }
 
+/// The framed protocol of existing masters.
+pub mod legacy {
+    /// Version 1 of `metanode.legacy`.
+    #[allow(missing_docs, unreachable_pub, missing_debug_implementations, clippy::all, clippy::pedantic)]
+    pub mod v1 {
+        tonic::include_proto!("metanode.legacy.v1");
+    }
+}
+
 /// Between authorities: blocks and fetches.
 pub mod peer {
     /// Version 1 of `metanode.peer`.

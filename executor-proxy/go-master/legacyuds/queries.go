@@ -188,14 +188,19 @@ func (s *Server) committee(
 	}
 	infos := make([]*legacyv1.ValidatorInfo, 0, len(members))
 	for place, member := range members {
-		key := base64.StdEncoding.EncodeToString(member.ProtocolKey[:])
+		key := base64Key(member.ProtocolKey)
 		infos = append(infos, &legacyv1.ValidatorInfo{
 			Address: hex.EncodeToString(member.ProtocolKey[:]), Stake: strconv.FormatUint(member.Stake, 10),
-			AuthorityKey: key, ProtocolKey: key, NetworkKey: base64.StdEncoding.EncodeToString(member.NetworkKey[:]),
+			AuthorityKey: key, ProtocolKey: key, NetworkKey: base64Key(member.NetworkKey),
 			Name: fmt.Sprintf("authority-%d", place), P2PAddress: member.Address,
 		})
 	}
 	return epoch, infos, nil
+}
+
+// base64Key is a key in its text form.
+func base64Key(key [32]byte) []byte {
+	return base64.StdEncoding.AppendEncode(nil, key[:])
 }
 
 // epochOfBlock tells which epoch a block up to the last is of.

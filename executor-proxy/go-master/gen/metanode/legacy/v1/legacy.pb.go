@@ -866,15 +866,15 @@ func (*Request_GetEpochBoundaryData) isRequest_Payload() {}
 
 func (*Request_GetLastHandledCommitIndex) isRequest_Payload() {}
 
-// One validator. Keys are base64 text here.
+// One validator. Keys are base64 text, or bare bytes in later versions; as bytes, both can be read.
 type ValidatorInfo struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// Decimal.
 	Stake                      string `protobuf:"bytes,2,opt,name=stake,proto3" json:"stake,omitempty"`
-	AuthorityKey               string `protobuf:"bytes,3,opt,name=authority_key,json=authorityKey,proto3" json:"authority_key,omitempty"`
-	ProtocolKey                string `protobuf:"bytes,4,opt,name=protocol_key,json=protocolKey,proto3" json:"protocol_key,omitempty"`
-	NetworkKey                 string `protobuf:"bytes,5,opt,name=network_key,json=networkKey,proto3" json:"network_key,omitempty"`
+	AuthorityKey               []byte `protobuf:"bytes,3,opt,name=authority_key,json=authorityKey,proto3" json:"authority_key,omitempty"`
+	ProtocolKey                []byte `protobuf:"bytes,4,opt,name=protocol_key,json=protocolKey,proto3" json:"protocol_key,omitempty"`
+	NetworkKey                 []byte `protobuf:"bytes,5,opt,name=network_key,json=networkKey,proto3" json:"network_key,omitempty"`
 	Name                       string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
 	Description                string `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
 	Website                    string `protobuf:"bytes,8,opt,name=website,proto3" json:"website,omitempty"`
@@ -931,25 +931,25 @@ func (x *ValidatorInfo) GetStake() string {
 	return ""
 }
 
-func (x *ValidatorInfo) GetAuthorityKey() string {
+func (x *ValidatorInfo) GetAuthorityKey() []byte {
 	if x != nil {
 		return x.AuthorityKey
 	}
-	return ""
+	return nil
 }
 
-func (x *ValidatorInfo) GetProtocolKey() string {
+func (x *ValidatorInfo) GetProtocolKey() []byte {
 	if x != nil {
 		return x.ProtocolKey
 	}
-	return ""
+	return nil
 }
 
-func (x *ValidatorInfo) GetNetworkKey() string {
+func (x *ValidatorInfo) GetNetworkKey() []byte {
 	if x != nil {
 		return x.NetworkKey
 	}
-	return ""
+	return nil
 }
 
 func (x *ValidatorInfo) GetName() string {
@@ -1699,9 +1699,9 @@ const file_metanode_legacy_v1_legacy_proto_rawDesc = "" +
 	"\rValidatorInfo\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05stake\x18\x02 \x01(\tR\x05stake\x12#\n" +
-	"\rauthority_key\x18\x03 \x01(\tR\fauthorityKey\x12!\n" +
-	"\fprotocol_key\x18\x04 \x01(\tR\vprotocolKey\x12\x1f\n" +
-	"\vnetwork_key\x18\x05 \x01(\tR\n" +
+	"\rauthority_key\x18\x03 \x01(\fR\fauthorityKey\x12!\n" +
+	"\fprotocol_key\x18\x04 \x01(\fR\vprotocolKey\x12\x1f\n" +
+	"\vnetwork_key\x18\x05 \x01(\fR\n" +
 	"networkKey\x12\x12\n" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\a \x01(\tR\vdescription\x12\x18\n" +

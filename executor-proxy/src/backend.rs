@@ -9,10 +9,12 @@
 
 pub mod embedded;
 pub mod grpc;
+pub mod uds;
 
 use std::{
     future::{Future, pending, ready},
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -344,6 +346,9 @@ pub enum BackendError {
     /// A master ended the stream with an error for its sender, who is told the same.
     #[error("the master ended the stream: {}", .0.message())]
     Told(Box<Status>),
+    /// An existing master, behind the framed protocol, gave nothing that can be used. What it was sent may or may not be executed.
+    #[error("the master behind the framed protocol is lost")]
+    Legacy(#[source] Arc<uds::LegacyError>),
     /// A master is not where it was said to be: it was started anew, from another state.
     #[error("the master stands at {theirs}, was expected at {ours}")]
     Moved {

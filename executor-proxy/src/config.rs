@@ -16,26 +16,29 @@
 //! bytes = 33554432
 //!
 //! [backend]
-//! kind = "embedded"                   # or "grpc", with endpoint = "http://127.0.0.1:7300" or "unix:/run/master.sock"
+//! kind = "embedded"                   # or "grpc", with endpoint = "http://127.0.0.1:7300" or "unix:/run/master.sock",
+//!                                     # or "uds", with blocks, queries and layout
 //! execute_timeout_ms = 30000
 //! ```
 //!
 //! Each key can be replaced by an environment variable: `METANODE_EXECUTOR_LISTEN`, `METANODE_EXECUTOR_WINDOW__COMMITS`.
+
+mod backend;
+
+pub use backend::BackendKind;
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use metanode_shell::{
-    config::{self, ConfigError, Problems},
-    grpc,
-};
+use metanode_shell::config::{self, ConfigError, Problems};
 use metanode_telemetry::LogFormat;
 use sequencer_core::Authority;
 use serde::Deserialize;
 
 use crate::network::Network;
+use backend::BackendSection;
 
 /// Environment variables that start with this and an underscore replace keys of the file.
 pub const ENV_PREFIX: &str = "METANODE_EXECUTOR";
@@ -72,34 +75,6 @@ struct WindowSection {
     bytes: u64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BackendSection {
-    kind: Kind,
-    endpoint: Option<String>,
-    execute_timeout_ms: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    #[default]
-    Embedded,
-    Grpc,
-}
-
-/// Which executor stands behind the proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BackendKind {
-    /// The reference ledger, inside the proxy.
-    Embedded,
-    /// A master that serves `executor.v1.ExecutorService`.
-    Grpc {
-        /// Where: `http://host:port` or `unix:/absolute/path`.
-        endpoint: String,
-    },
-}
-
 impl Default for LogSection {
     fn default() -> Self {
         Self { format: "text".to_owned(), filter: "info".to_owned() }
@@ -109,12 +84,6 @@ impl Default for LogSection {
 impl Default for WindowSection {
     fn default() -> Self {
         Self { commits: 256, bytes: 32 << 20 }
-    }
-}
-
-impl Default for BackendSection {
-    fn default() -> Self {
-        Self { kind: Kind::Embedded, endpoint: None, execute_timeout_ms: 30_000 }
     }
 }
 
@@ -146,8 +115,13 @@ pub struct Config {
     pub window_commits: u32,
     /// Most bytes in them. Default 32 MiB, 64 KiB to 1 GiB; memory grows with it. A larger commit is taken alone.
     pub window_bytes: u64,
-    /// Which executor stands behind the proxy. Keys `backend.kind`, default `embedded`, and `backend.endpoint`, required by
-    /// `grpc`.
+    /// Which executor stands behind the proxy. Key `backend.kind`, default `embedded`.
+    ///
+    /// `grpc` needs `backend.endpoint`. `uds` needs `backend.blocks` and `backend.queries` (`/absolute/path` or `tcp://host:port`) and
+    /// `backend.layout` (`executable-block` or `committed-epoch-data`). `backend.reports_ready`, default false: true where
+    /// `is_ready` of the master's answers means something; true for a master that never sets it waits for ever.
+    /// `backend.accept_zero`, default false: true lets a master that had acknowledged commits start anew from zero; left on, a master
+    /// that answers before it has loaded its state is believed.
     pub backend: BackendKind,
     /// Time that the executor has for the oldest commit in flight, or for any other request, before the service stops with
     /// exit code 1, or, where it is a master of its own, before it is given up and asked anew. Key `backend.execute_timeout_ms`, default 30000, 1000 to 600000. Short: a slow disk ends the
@@ -204,7 +178,7 @@ impl Config {
             "window.bytes",
             format!("is {bytes}, allowed are 65536 to 1073741824"),
         );
-        let backend = check_backend(file.backend.kind, file.backend.endpoint, problems);
+        let backend = file.backend.check(problems);
         let execute_timeout_ms = file.backend.execute_timeout_ms;
         problems.check(
             (1000..=600_000).contains(&execute_timeout_ms),
@@ -224,28 +198,6 @@ impl Config {
             backend: backend?,
             execute_timeout: Duration::from_millis(execute_timeout_ms),
         })
-    }
-}
-
-/// `None` only if a problem was noted.
-fn check_backend(kind: Kind, endpoint: Option<String>, problems: &mut Problems) -> Option<BackendKind> {
-    match (kind, endpoint) {
-        (Kind::Embedded, None) => Some(BackendKind::Embedded),
-        (Kind::Embedded, Some(_)) => {
-            problems.push("backend.endpoint", "is for kind = \"grpc\", the embedded ledger has none");
-            None
-        }
-        (Kind::Grpc, None) => {
-            problems.push("backend.endpoint", "is missing; kind = \"grpc\" needs the address of the master");
-            None
-        }
-        (Kind::Grpc, Some(endpoint)) => match grpc::endpoint(&endpoint) {
-            Ok(_) => Some(BackendKind::Grpc { endpoint }),
-            Err(error) => {
-                problems.push("backend.endpoint", error.to_string());
-                None
-            }
-        },
     }
 }
 

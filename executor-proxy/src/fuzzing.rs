@@ -13,14 +13,23 @@ use sequencer_core::{
     StreamId,
 };
 
-use crate::{backend::Commit, network::CommitLimits, wire};
+use crate::{
+    backend::{Commit, uds},
+    network::CommitLimits,
+    wire,
+};
+
+pub use uds::fuzzing::legacy_answers;
 
 /// A target by name, and what its corpus starts from.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All targets of this crate.
-pub const TARGETS: [Target; 2] =
-    [("execute_commits", execute_commits, streams), ("transfers", transfers, signed_transfers)];
+pub const TARGETS: [Target; 3] = [
+    ("execute_commits", execute_commits, streams),
+    ("transfers", transfers, signed_transfers),
+    ("legacy_answers", legacy_answers, uds::fuzzing::answers),
+];
 
 const CHAIN: ChainId = ChainId([1; 32]);
 const AUTHORITY: Authority = Authority([2; 32]);

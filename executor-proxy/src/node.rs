@@ -20,6 +20,7 @@ use crate::{
         Backend, BackendError,
         embedded::{EmbeddedBackend, FOLDER},
         grpc::GrpcBackend,
+        uds::{self, LegacyMaster, UdsBackend},
     },
     config::Config,
     driver::{self, Standing},
@@ -74,6 +75,21 @@ pub fn embedded(config: &Config, metrics: ExecutorMetrics) -> EmbeddedBackend {
 /// [`BackendError::Endpoint`]; a configuration that was checked has none.
 pub fn master(config: &Config, endpoint: &str) -> Result<GrpcBackend, BackendError> {
     GrpcBackend::new(endpoint, config.network.clone(), window_commits(config))
+}
+
+/// The existing master that the configuration asks for.
+#[must_use]
+pub fn legacy_master(config: &Config, master: &LegacyMaster) -> UdsBackend {
+    UdsBackend::new(uds::Settings {
+        master: master.clone(),
+        path: config.data_dir.join(uds::FOLDER),
+        network: config.network.clone(),
+        authority: config.authority,
+        window_commits: window_commits(config),
+        // Told by its name before it would be told as a master that hangs.
+        empty_limit: config.execute_timeout / 2,
+        keepalive: uds::DEFAULT_KEEPALIVE,
+    })
 }
 
 impl Node {

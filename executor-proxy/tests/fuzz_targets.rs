@@ -37,3 +37,8 @@ fn streams_of_any_bytes() {
 fn transfers_of_any_bytes() {
     run("transfers", 1_000);
 }
+
+#[test]
+fn t07_answers_of_existing_masters_of_any_bytes() {
+    run("legacy_answers", 2_000);
+}

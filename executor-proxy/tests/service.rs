@@ -8,6 +8,10 @@ mod delivery;
 mod harness;
 #[path = "service/leases.rs"]
 mod leases;
+#[path = "service/legacy.rs"]
+mod legacy;
+#[path = "service/legacy_peer.rs"]
+mod legacy_peer;
 #[path = "service/malformed.rs"]
 mod malformed;
 #[path = "service/master.rs"]

@@ -14,7 +14,7 @@ use super::tell;
 use crate::{
     backend::BackendError,
     config::{BackendKind, Config},
-    node::{Node, StartError, embedded, master},
+    node::{Node, StartError, embedded, legacy_master, master},
 };
 
 /// Time for threads that are still busy when all tasks have ended.
@@ -73,6 +73,9 @@ fn serve(config: &Config, telemetry: Telemetry) -> Result<Stopped, RunError> {
             }
             BackendKind::Grpc { endpoint } => {
                 Node::start(config, master(config, endpoint)?, telemetry, metrics).await?
+            }
+            BackendKind::Uds(master) => {
+                Node::start(config, legacy_master(config, master), telemetry, metrics).await?
             }
         };
         Ok(node.run_until_signal().await?)

@@ -294,3 +294,27 @@ async fn events_carry_their_tags_and_values_in_fields() {
     let gap = find("[SEQUENTIAL-BUFFER] gap");
     assert_eq!((&gap["expected_index"], &gap["commit_index"]), (&1.into(), &2.into()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x01_an_existing_master_that_is_not_there_is_waited_for_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(folder.path());
+    let path = folder.path().join("proxy.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (blocks, queries) = (folder.path().join("blocks.sock"), folder.path().join("queries.sock"));
+    let section = format!(
+        "[backend]\nkind = 'uds'\nblocks = '{}'\nqueries = '{}'\nlayout = 'executable-block'\n",
+        blocks.display(),
+        queries.display()
+    );
+    std::fs::write(&path, text + &section).unwrap();
+    let process = Process::start(folder.path());
+    assert!(!process.client().position().await.ready);
+    let told = process
+        .events
+        .iter()
+        .find(|event| event["message"] == "[STARTUP] no answer of the master that can be used");
+    assert_eq!(told.unwrap()["blocks"].as_str().unwrap(), blocks.to_str().unwrap());
+    assert_eq!(process.terminate().0, Some(0));
+    assert!(folder.path().join("blocks.sock.lock").exists() && folder.path().join("data/legacy").exists());
+}

@@ -154,6 +154,7 @@ impl UdsBackend {
             settings,
             last,
             incarnation,
+            epoch,
             backoff: Backoff::new(),
             _turn: turn,
         };

@@ -13,6 +13,7 @@ use metanode_proto::{
 };
 use metanode_shell::tasks::TaskError;
 use tempfile::TempDir;
+use tokio::time::timeout;
 use tonic::Code;
 
 use crate::{
@@ -65,7 +66,8 @@ fn provisional(acknowledgement: &Acknowledgement, index: u64) -> bool {
 
 /// Why the driver ended, with what lies behind it.
 async fn cause(proxy: Proxy) -> String {
-    let TaskError::Failed { task: "driver", source } = proxy.ended().await.unwrap_err() else {
+    let ended = timeout(Duration::from_secs(20), proxy.ended()).await.expect("the service goes on");
+    let TaskError::Failed { task: "driver", source } = ended.unwrap_err() else {
         panic!("another task ended")
     };
     let mut error = source.source();
@@ -440,6 +442,13 @@ async fn an_epoch_begins_at_the_master() {
     let proxy = front(folder.path(), peer.master()).await;
     proxy.client().wait_until_ready().await;
     assert_eq!(proxy.client().position().await.epoch, 1);
+    // A life of the master that knows less of epochs is no renewed connection.
+    let (mut stream, _) = proxy.client().open(0).await;
+    peer.script().epoch = 0;
+    peer.cut();
+    assert_error(&stream.error().await, Code::Unavailable, reason::NOT_READY, &[]);
+    proxy.client().wait_until_ready().await;
+    assert_eq!(proxy.client().position().await.epoch, 0, "the epoch is the master's");
     proxy.stop().await.unwrap();
 }
 

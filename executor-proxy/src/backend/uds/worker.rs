@@ -46,6 +46,8 @@ pub(super) struct Worker {
     /// Where it stands.
     pub(super) last: Position,
     pub(super) incarnation: Incarnation,
+    /// The epoch in force.
+    pub(super) epoch: u64,
     /// Between connections that end while they are idle.
     pub(super) backoff: Backoff,
     /// Held as long as there is a link: the next one is not made before.
@@ -86,15 +88,9 @@ impl Worker {
             }
             Job::Epoch { start, answer } => {
                 let epoch = self.link.advance_epoch(&start).await?;
-                if epoch != start.boundary.new_epoch {
-                    return Err(LegacyError::Contradiction {
-                        query: "AdvanceEpoch",
-                        field: "new_epoch",
-                        value: epoch,
-                        other_field: "the one asked for",
-                        other: start.boundary.new_epoch,
-                    });
-                }
+                let asked = start.boundary.new_epoch;
+                same_epoch("AdvanceEpoch", epoch, asked)?;
+                self.epoch = asked;
                 let _ = answer.send(());
             }
         }
@@ -187,13 +183,23 @@ impl Worker {
         self.link.close();
         let Settings { master, .. } = &*self.settings;
         self.link = Link::connect(&master.blocks, &master.queries).await?;
-        self.unmoved().await
+        self.unmoved().await?;
+        // It may be another life of the process, which lost what was not durable.
+        same_epoch("GetCurrentEpoch", self.link.current_epoch().await?, self.epoch)
     }
 
     async fn unmoved(&mut self) -> Result<(), LegacyError> {
         let (ours, theirs) = (self.last.index, self.position().await?);
         if ours == theirs { Ok(()) } else { Err(LegacyError::Moved { ours, theirs }) }
     }
+}
+
+fn same_epoch(query: &'static str, theirs: u64, ours: u64) -> Result<(), LegacyError> {
+    if theirs == ours {
+        return Ok(());
+    }
+    let (field, other_field) = ("epoch", "the epoch in force");
+    Err(LegacyError::Contradiction { query, field, value: theirs, other_field, other: ours })
 }
 
 /// What an acknowledgement tells: results are not known here.

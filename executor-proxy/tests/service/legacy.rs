@@ -1,6 +1,10 @@
 //! A proxy before an existing master, behind the framed protocol.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
 
 use executor_proxy::{
     backend::uds::{DEFAULT_KEEPALIVE, FOLDER, Layout, LegacyMaster, Settings, UdsBackend},
@@ -221,7 +225,21 @@ async fn d14_a_silent_link_is_kept_by_questions_and_then_renewed() {
 fn listens_as_another_process() {
     if let Ok(path) = std::env::var("LEGACY_BLOCKS") {
         let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
-        listener.incoming().for_each(drop);
+        // It holds its connections until it is killed.
+        let mut held = Vec::new();
+        for connection in listener.incoming() {
+            held.push(connection);
+        }
+    }
+}
+
+/// Killed when it is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 
@@ -229,19 +247,18 @@ fn listens_as_another_process() {
 async fn d12_two_lives_of_a_process_are_not_taken_for_one() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::without_blocks(folder.path(), Layout::ExecutableBlock);
-    let mut other = Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "legacy::listens_as_another_process"])
         .env("LEGACY_BLOCKS", folder.path().join("blocks.sock"))
         .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let other = Killed(child.unwrap());
     let proxy = front(folder.path(), peer.master()).await;
     // Queries are connected after blocks, and closed without a word.
     reaches(peer.ended(), 2).await;
     assert_eq!(*peer.queries().borrow(), 0);
     assert!(!proxy.client().position().await.ready);
-    other.kill().unwrap();
-    other.wait().unwrap();
+    drop(other);
     proxy.stop().await.unwrap();
 }
 
@@ -251,7 +268,9 @@ async fn d12_a_second_proxy_waits_until_the_first_lets_go_of_the_socket() {
     let other = tempfile::tempdir().unwrap();
     let accepted = *peer.accepted().borrow();
     let second = front(other.path(), peer.master()).await;
-    first.client().open(0).await;
+    for _ in 0..50 {
+        first.client().open(0).await;
+    }
     assert!(!second.client().position().await.ready);
     assert_eq!(*peer.accepted().borrow(), accepted, "it has not even connected");
     first.stop().await.unwrap();
@@ -362,7 +381,8 @@ async fn x02_a_master_that_reports_ready_is_waited_for() {
     let peer = Peer::start(folder.path(), Layout::ExecutableBlock);
     peer.script().ready = false;
     let proxy = front(folder.path(), LegacyMaster { reports_ready: true, ..peer.master() }).await;
-    reaches(peer.queries(), 2).await;
+    // It connects anew to ask again.
+    reaches(peer.accepted(), 3).await;
     assert!(!proxy.client().position().await.ready);
     peer.script().ready = true;
     proxy.client().wait_until_ready().await;
@@ -403,7 +423,9 @@ async fn x08_a_master_that_hangs_is_given_up_and_asked_again() {
     assert_error(&stream.error().await, Code::Unavailable, reason::NOT_READY, &[]);
     // It executed it after all.
     peer.script().number = 1;
-    proxy.client().wait_until_ready().await;
+    let client = proxy.client();
+    let found = timeout(Duration::from_secs(20), client.wait_until_ready()).await;
+    found.expect("the digest of what was sent is known");
     let (mut stream, _) = proxy.client().open(incarnation).await;
     peer.script().executes = true;
     assert!(provisional(&stream.execute(commit(2)).await, 2));
@@ -446,7 +468,8 @@ async fn an_epoch_begins_at_the_master() {
     let (mut stream, _) = proxy.client().open(0).await;
     peer.script().epoch = 0;
     peer.cut();
-    assert_error(&stream.error().await, Code::Unavailable, reason::NOT_READY, &[]);
+    let ended = timeout(Duration::from_secs(20), stream.error()).await.expect("the epoch is asked");
+    assert_error(&ended, Code::Unavailable, reason::NOT_READY, &[]);
     proxy.client().wait_until_ready().await;
     assert_eq!(proxy.client().position().await.epoch, 0, "the epoch is the master's");
     proxy.stop().await.unwrap();

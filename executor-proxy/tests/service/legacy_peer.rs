@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -19,6 +20,7 @@ use tokio::{
     net::UnixListener,
     sync::{mpsc, watch},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::harness::AUTHORITY;
@@ -189,7 +191,8 @@ impl Peer {
 
 /// Waits until a counter of the peer has this value or more.
 pub(crate) async fn reaches(mut counter: watch::Receiver<u64>, value: u64) {
-    counter.wait_for(|count| *count >= value).await.unwrap();
+    let reached = timeout(Duration::from_secs(20), counter.wait_for(|count| *count >= value)).await;
+    drop(reached.unwrap_or_else(|_| panic!("{value} is not reached")).unwrap());
 }
 
 fn bind(path: &Path) -> UnixListener {

@@ -7,12 +7,12 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod children;
 mod list;
 
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{ChildStdout, Command, ExitCode, Stdio},
     sync::mpsc::{RecvTimeoutError, sync_channel},
@@ -21,23 +21,26 @@ use std::{
 
 use clap::Parser;
 
-use crate::list::{Mutant, Test};
+use crate::{
+    children::Children,
+    list::{Mutant, Test},
+};
 
 /// Breaks the rules of the code one at a time and shows what catches each: a seed of the simulator, or the test of the line.
 ///
 /// Builds a copy of the sources under target/mutants once for each mutant: about half a minute each on two cores. Exit: 0 if
-/// every mutant was caught and the unbroken core passes, 1 if not, 2 if the list does not fit the sources.
+/// every mutant was caught and the unbroken core passes, 1 if not, or if it was interrupted, 2 if the list does not fit the sources.
 #[derive(Debug, Parser)]
 struct Args {
     /// Seeds that every mutant runs over, A..B.
-    #[arg(long, default_value = "0..420")]
+    #[arg(long, default_value = "0..850")]
     seeds: String,
     /// Committee sizes of these seeds, M..N.
     #[arg(long, default_value = "4..7")]
     authorities: String,
-    /// Only mutants whose name, or whose test's name, holds this text.
+    /// Only mutants whose name, or whose test's name, holds this text; may be given more than once.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// Seconds that the seeds may take; a mutant that does not end by then is caught.
     #[arg(long, default_value_t = 900)]
     limit_s: u64,
@@ -83,8 +86,9 @@ fn main() -> ExitCode {
 /// How many mutants survived, or did not build.
 fn trial(args: &Args, top: &Path, mutants: &[Mutant]) -> Result<usize, String> {
     let workbench = Workbench::new(top).map_err(|error| format!("cannot copy the sources: {error}"))?;
-    let chosen: Vec<_> =
-        mutants.iter().filter(|mutant| args.only.as_ref().is_none_or(|text| mutant.is_about(text))).collect();
+    let is_chosen =
+        |mutant: &&Mutant| args.only.is_empty() || args.only.iter().any(|text| mutant.is_about(text));
+    let chosen: Vec<_> = mutants.iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         return Err("no mutant has such a name".to_owned());
     }
@@ -127,13 +131,15 @@ struct Workbench {
     top: PathBuf,
     copy: PathBuf,
     target: PathBuf,
+    children: Children,
 }
 
 impl Workbench {
     fn new(top: &Path) -> std::io::Result<Self> {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top.join("target"), PathBuf::from);
         let bench = target.join("mutants");
-        let workbench = Self { top: top.to_owned(), copy: bench.join("copy"), target: bench.join("target") };
+        let (copy, target) = (bench.join("copy"), bench.join("target"));
+        let workbench = Self { top: top.to_owned(), copy, target, children: Children::new()? };
         if workbench.copy.exists() {
             fs::remove_dir_all(&workbench.copy)?;
         }
@@ -162,13 +168,10 @@ impl Workbench {
     /// Runs cargo in the copy: whether it succeeded, and all that it said.
     fn cargo(&self, arguments: &[&str]) -> Result<(bool, String), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args(arguments)
-            .current_dir(&self.copy)
-            .env("CARGO_TARGET_DIR", &self.target)
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .map_err(|error| format!("cannot run cargo: {error}"))?;
+        let mut command = Command::new(cargo);
+        command.args(arguments).current_dir(&self.copy);
+        command.env("CARGO_TARGET_DIR", &self.target).env("RUST_BACKTRACE", "0");
+        let output = self.children.output(&mut command)?;
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         Ok((output.status.success(), said.concat()))
     }
@@ -204,17 +207,11 @@ impl Workbench {
     /// Runs built tests to their end, or to the time limit: a mutant may well make a test wait for ever.
     fn test_output(&self, package: &str, name: &str) -> Result<Option<(bool, String)>, String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut tests = Command::new(cargo)
-            .args(["test", "--no-fail-fast", "-p", package, name])
-            .current_dir(&self.copy)
-            .env("CARGO_TARGET_DIR", &self.target)
-            .env("RUST_BACKTRACE", "0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("cannot run cargo: {error}"))?;
-        let mut output = tests.stdout.take().ok_or("the tests have no output")?;
+        let mut command = Command::new(cargo);
+        command.args(["test", "--no-fail-fast", "-p", package, name]).current_dir(&self.copy);
+        command.env("CARGO_TARGET_DIR", &self.target).env("RUST_BACKTRACE", "0");
+        let mut tests = self.children.start(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+        let mut output = tests.stdout().ok_or("the tests have no output")?;
         let (sender, said) = sync_channel(1);
         // Ends with the tests, whose output it reads.
         std::thread::spawn(move || {
@@ -225,10 +222,12 @@ impl Workbench {
         let said = said.recv_timeout(TEST_LIMIT).ok();
         if said.is_none() {
             // The tests are children of cargo.
-            let group = nix::unistd::Pid::from_raw(i32::try_from(tests.id()).unwrap_or(i32::MAX));
-            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+            tests.kill();
         }
-        let status = tests.wait().map_err(|error| format!("cannot wait for cargo: {error}"))?;
+        let status = tests.wait()?;
+        if self.children.is_interrupted() {
+            return Err("interrupted".to_owned());
+        }
         Ok(said.map(|said| (status.success(), said)))
     }
 
@@ -239,18 +238,14 @@ impl Workbench {
         if !builds {
             return Ok(Outcome::DoesNotBuild(first_error(&said)));
         }
-        let mut simulator = Command::new(self.target.join("release/consensus-sim"))
-            .args(["--seeds", &args.seeds, "--authorities", &args.authorities])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("cannot run the simulator: {error}"))?;
-        let output = simulator.stdout.take().ok_or("the simulator has no output")?;
+        let mut command = Command::new(self.target.join("release/consensus-sim"));
+        command.args(["--seeds", &args.seeds, "--authorities", &args.authorities]);
+        let mut simulator = self.children.start(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+        let output = simulator.stdout().ok_or("the simulator has no output")?;
         let outcome = first_violation(output, Duration::from_secs(args.limit_s));
         // The first violation is enough; where there was none it has ended by itself.
-        let _ = simulator.kill();
-        let _ = simulator.wait();
-        Ok(outcome)
+        drop(simulator);
+        if self.children.is_interrupted() { Err("interrupted".to_owned()) } else { Ok(outcome) }
     }
 }
 

@@ -65,8 +65,8 @@ Weathers:
   byzantine-invalid       ... send garbage, phantom parents, future rounds, old blocks
   byzantine-clocks        ... lie about the time
   amnesia                 stores wiped or replaced by old copies, with their guards or without
-  byzantine-amnesia       ... while others lie about the last blocks that they know
-  absences                a node is away, or alone, for longer than blocks are kept; liars forge commits
+  byzantine-amnesia       ... while others lie about the last blocks that they know, and forge commits
+  absences                a node is away for longer than blocks are kept; liars forge commits and certificates
   mixed                   all of it
   one-down                one authority is down for many windows of the leader schedule
 

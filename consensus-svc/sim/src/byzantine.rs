@@ -4,7 +4,9 @@
 //! timestamp, another twin, phantom parents), sent to some, late or never, mixed with garbage; questions are refused or
 //! answered falsely. A chain of rewritten blocks goes on from its own last block, so that each twin chain is valid.
 
+pub(crate) mod contents;
 pub(crate) mod equivocation;
+pub(crate) mod forks;
 pub(crate) mod invalid;
 pub(crate) mod last_block;
 pub(crate) mod lies;
@@ -14,10 +16,10 @@ pub(crate) mod withholding;
 
 pub(crate) use last_block::LastBlocks;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use consensus_core::{Block, BlockRef, Genesis, Signer, VerifiedBlock};
+use consensus_core::{AuthorityIndex, Block, BlockRef, Genesis, Signer, VerifiedBlock};
 
 use crate::{fault::Fault, rng::Rng};
 
@@ -47,8 +49,13 @@ impl Habits {
     pub(crate) const WITHHOLDING: Self = Self { withholds: true, ..Self::NONE };
     pub(crate) const INVALID: Self = Self { sends_invalid: true, ..Self::NONE };
     pub(crate) const CLOCKS: Self = Self { lies_about_time: true, ..Self::NONE };
-    pub(crate) const LAST: Self =
-        Self { lies_about_last: true, equivocates: true, withholds: true, ..Self::NONE };
+    pub(crate) const LAST: Self = Self {
+        lies_about_last: true,
+        equivocates: true,
+        withholds: true,
+        forges_commits: true,
+        ..Self::NONE
+    };
     pub(crate) const FORGERY: Self = Self { forges_commits: true, ..Self::NONE };
     pub(crate) const ALL: Self = Self {
         equivocates: true,
@@ -91,6 +98,8 @@ pub(crate) enum Service {
     Silent,
     /// By other blocks.
     False(Vec<VerifiedBlock>),
+    /// By bytes that are not what the digest names.
+    Falsified(Bytes),
 }
 
 pub(crate) use ranges::RangeService;
@@ -118,10 +127,14 @@ impl Deeds {
 #[derive(Debug)]
 pub(crate) struct Byzantine {
     signer: Signer,
+    /// The keys of all liars, its own included: they are of one mind.
+    allies: BTreeMap<AuthorityIndex, Signer>,
     genesis: Arc<Genesis>,
     habits: Habits,
     rng: Rng,
     others: Vec<usize>,
+    /// Whether a liar that forges commits votes falsely too; where it does, hardly anything is certified while somebody is away.
+    votes_falsely: bool,
     /// The last block of the chain that everybody is shown, and of the twin chain while there is one.
     last: [Option<BlockRef>; 2],
     /// Recent blocks, to replay.
@@ -133,11 +146,32 @@ pub(crate) struct Byzantine {
 }
 
 impl Byzantine {
-    pub(crate) fn new(own: usize, genesis: Arc<Genesis>, signer: Signer, habits: Habits, rng: Rng) -> Self {
-        let others = (0..genesis.committee().size()).filter(|node| *node != own).collect();
+    /// The liar at place `own`, one of `allies`.
+    pub(crate) fn new(
+        own: AuthorityIndex,
+        genesis: Arc<Genesis>,
+        allies: BTreeMap<AuthorityIndex, Signer>,
+        habits: Habits,
+        mut rng: Rng,
+    ) -> Self {
+        let others = (0..genesis.committee().size()).filter(|node| *node != own.as_usize()).collect();
         let twin_rng = rng.clone();
-        let (last, recent) = ([None, None], Vec::new());
-        Self { signer, genesis, habits, rng, others, last, recent, made: 0, sated: 0, twin_rng }
+        let signer = allies[&own].clone();
+        let votes_falsely = habits.forges_commits && rng.chance(20_000);
+        Self {
+            signer,
+            allies,
+            genesis,
+            habits,
+            rng,
+            others,
+            votes_falsely,
+            last: [None, None],
+            recent: Vec::new(),
+            made: 0,
+            sated: 0,
+            twin_rng,
+        }
     }
 
     /// What becomes of a block that the machine wants broadcast.
@@ -145,7 +179,7 @@ impl Byzantine {
         let mut deeds = Deeds::default();
         let shown = self.compose(block, 0, |_| ());
         let shown = if self.habits.lies_about_time { self.lie_about_time(&shown, &mut deeds) } else { shown };
-        let shown = if self.habits.forges_commits { self.vote_falsely(&shown, &mut deeds) } else { shown };
+        let shown = if self.votes_falsely { self.vote_falsely(&shown, &mut deeds) } else { shown };
         if self.habits.drags_twins {
             self.drag_twins(&shown, &mut deeds);
         }

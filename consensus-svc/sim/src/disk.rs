@@ -141,26 +141,42 @@ impl Store {
     }
 }
 
-impl RangeSource for Store {
+/// What of a store may be shown in ranges: an own block above what was released is durable, and the guard may not cover it yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShownCommits<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) own: AuthorityIndex,
+    pub(crate) released: Round,
+}
+
+impl ShownCommits<'_> {
+    fn may_show(&self, reference: &BlockRef) -> bool {
+        reference.author != self.own || reference.round <= self.released
+    }
+}
+
+impl RangeSource for ShownCommits<'_> {
     type Error = Infallible;
 
     fn last_certified(&self) -> Result<CommitIndex, Infallible> {
-        Ok(self.certificates.keys().next_back().copied().unwrap_or_default())
+        Ok(self.store.certificates.keys().next_back().copied().unwrap_or_default())
     }
 
     fn next_certified(&self, first: CommitIndex) -> Result<Option<CommitIndex>, Infallible> {
-        Ok(self.certificates.range(first..).next().map(|(index, _)| *index))
+        Ok(self.store.certificates.range(first..).next().map(|(index, _)| *index))
     }
 
     fn sub_dag(&self, index: CommitIndex) -> Result<Option<CommittedSubDag>, Infallible> {
-        Ok(Self::sub_dag(self, index.get()))
+        let sub_dag = self.store.sub_dag(index.get());
+        Ok(sub_dag.filter(|sub_dag| sub_dag.commit.blocks.iter().all(|block| self.may_show(block))))
     }
 
     fn certifiers(&self, index: CommitIndex) -> Result<Option<Vec<VerifiedBlock>>, Infallible> {
-        let certificate = self.certificates.get(&index);
-        Ok(certificate.and_then(|found| {
-            found.blocks.iter().map(|reference| self.blocks.get(reference).cloned()).collect()
-        }))
+        let shown = |reference: &BlockRef| {
+            self.store.blocks.get(reference).filter(|_| self.may_show(reference)).cloned()
+        };
+        let certificate = self.store.certificates.get(&index);
+        Ok(certificate.and_then(|found| found.blocks.iter().map(shown).collect()))
     }
 }
 

@@ -107,11 +107,17 @@ pub enum Fault {
     RangeRefused,
     /// A block voted for commits that nobody has.
     FalseVote,
+    /// A block or a commit was sent whose content is not that which its digest names.
+    FalseContent,
+    /// A certificate of over a third of the stake, and less than a quorum, was sent.
+    ThinCertificate,
+    /// Commits that never were were sent, under votes that liars had made for them.
+    ForkShown,
 }
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 55] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -164,6 +170,9 @@ impl Fault {
         Self::RangeApplied,
         Self::RangeRefused,
         Self::FalseVote,
+        Self::FalseContent,
+        Self::ThinCertificate,
+        Self::ForkShown,
     ];
 
     /// A short name.
@@ -221,6 +230,9 @@ impl Fault {
             Self::RangeApplied => "range-applied",
             Self::RangeRefused => "range-refused",
             Self::FalseVote => "false-vote",
+            Self::FalseContent => "false-content",
+            Self::ThinCertificate => "thin-certificate",
+            Self::ForkShown => "fork-shown",
         }
     }
 }

@@ -25,8 +25,8 @@ mod by_hand;
 use std::{fmt, sync::Arc};
 
 use consensus_core::{
-    CommitIndex, CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params, Progress, Round,
-    Slot, TransactionDigest, VerifiedBlock,
+    Certificate, CommitIndex, CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params,
+    Progress, Round, Slot, TransactionDigest, VerifiedBlock,
 };
 
 /// Something that happened.
@@ -69,6 +69,7 @@ pub(crate) enum Record<'a> {
     Stored {
         node: usize,
         progress: &'a Progress,
+        certificates: &'a [Certificate],
         /// The last commit that the store holds by now, and the one that its progress record names.
         ends: (CommitIndex, CommitIndex),
     },

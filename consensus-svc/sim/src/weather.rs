@@ -43,7 +43,7 @@ pub enum Weather {
     ByzantineClocks,
     /// Stores are wiped or replaced by old copies, with their guards and without, on quiet networks too.
     Amnesia,
-    /// The same, while authorities lie about last blocks: amnesiac and lying stake together is at most f.
+    /// The same, while authorities lie about last blocks and forge commits: amnesiac and lying stake together is at most f.
     ByzantineAmnesia,
     /// A node is away, or alone, for far longer than blocks are kept; liars forge commits.
     Absences,
@@ -65,6 +65,10 @@ pub(crate) struct Forecast {
     pub(crate) script: Vec<Scripted>,
     /// What Byzantine authorities do; `None` for no such authorities.
     pub(crate) habits: Option<Habits>,
+    /// Bytes of blocks in a range of commits.
+    pub(crate) range_bytes: u64,
+    /// How many rounds blocks are kept; `None` lets the seed choose.
+    pub(crate) gc_depth: Option<u64>,
     /// Whether liars leave room for one amnesiac within f.
     pub(crate) spares_one: bool,
 }
@@ -133,6 +137,9 @@ impl Weather {
             max_skew_ms: 0,
             script: Vec::new(),
             habits: None,
+            // Small, so that a catch-up takes several.
+            range_bytes: 64 << 10,
+            gc_depth: None,
             spares_one: false,
         };
         let mut script = ScriptWriter { nodes, duration_ms, rng, script: Vec::new() };
@@ -171,7 +178,9 @@ impl Weather {
             }
             Self::OneDown => script.one_down(),
             Self::Absences => {
-                forecast.habits = Some(Habits::FORGERY);
+                (forecast.habits, forecast.gc_depth) = (Some(Habits::FORGERY), Some(12));
+                // Whoever was away asks many times, liars too.
+                forecast.range_bytes = 6 << 10;
                 if script.rng.chance(30_000) {
                     forecast.profile = script.lossy();
                 }

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Question { asker: usize, life: u64, fetch: Fetch },
     /// An answer arrives; `None` if there is none, and the asker has found that out.
     Answer { asker: usize, life: u64, fetch: Fetch, blocks: Option<Vec<VerifiedBlock>> },
+    /// An answer arrives of which nothing is known.
+    FalseAnswer { asker: usize, life: u64, fetch: Fetch, bytes: Bytes },
     /// A question for commits arrives.
     CommitsQuestion { question: CommitsQuestion },
     /// An answer to one arrives; `None` if there was nobody to ask.
@@ -112,6 +114,7 @@ pub(crate) struct World {
     sync_ms: (u64, u64),
     slow_sync_chance: u64,
     max_skew_ms: u64,
+    range_bytes: u64,
     watch: Watch,
     announced: BTreeSet<BlockRef>,
     /// Commits that any honest node has handed on.
@@ -187,6 +190,9 @@ impl World {
             Event::Subscribe { from, to, generation, after } => self.subscribe(from, to, generation, after),
             Event::Question { asker, life, fetch } => self.question(asker, life, fetch),
             Event::Answer { asker, life, fetch, blocks } => self.fetched(asker, life, &fetch, blocks),
+            Event::FalseAnswer { asker, life, fetch, bytes } => {
+                self.falsely_fetched(asker, life, &fetch, bytes);
+            }
             Event::CommitsQuestion { question } => self.commits_question(question),
             Event::CommitsAnswer { question, answer } => self.commits_answer(question, answer),
             Event::Lie { from, to, wire } => self.lie(from, to, wire),
@@ -219,6 +225,7 @@ impl World {
             Event::Restart { node, .. } => (13, *node, 0),
             Event::CommitsQuestion { question } => (14, question.asker, question.asked),
             Event::CommitsAnswer { question, .. } => (15, question.asker, question.asked),
+            Event::FalseAnswer { asker, fetch, .. } => (16, *asker, fetch.peer.as_usize()),
         };
         self.trace.event(self.now_ms, kind, one as u64, other as u64);
         if let Event::Arrive { payload: Payload::Blocks(blocks), .. }

@@ -1,7 +1,7 @@
 //! False certified commits: nobody but a quorum can make true ones, and whoever asks finds that out by itself.
 
 use bytes::Bytes;
-use consensus_core::{Commit, CommitDigest, RangeBytes, Timestamp, VerifiedBlock};
+use consensus_core::{CommitDigest, RangeBytes, VerifiedBlock};
 
 use super::{Byzantine, Deeds};
 use crate::fault::Fault;
@@ -14,47 +14,103 @@ pub(crate) enum RangeService {
     /// Not at all.
     Silent,
     /// By something else.
-    False(RangeBytes),
+    False {
+        /// What is sent.
+        range: RangeBytes,
+        /// What kind of lie it is, if it is counted by itself.
+        lie: Option<Fault>,
+    },
 }
 
 impl Byzantine {
-    /// How it answers a question for commits, to which `honest` is the answer; `old` begins at the first commit.
-    pub(crate) fn serve_range(&mut self, honest: &RangeBytes, old: RangeBytes) -> RangeService {
-        if !self.habits.forges_commits || honest.commits.is_empty() || self.rng.chance(30_000) {
+    /// How it answers a question for commits, to which `honest` is the answer; `bare` are the same and later ones without a
+    /// certificate, `old` begins at the first commit.
+    pub(crate) fn serve_range(
+        &mut self,
+        honest: &RangeBytes,
+        bare: RangeBytes,
+        old: RangeBytes,
+    ) -> RangeService {
+        let has_nothing = honest.commits.is_empty() && bare.commits.is_empty();
+        if !self.habits.forges_commits || has_nothing || self.rng.chance(15_000) {
             return RangeService::Honest;
         }
-        let mut range = honest.clone();
-        match self.rng.below(8) {
-            0 => return RangeService::Silent,
-            1 => range.certifiers.truncate(1),
-            2 => self.forge(&mut range),
-            3 => {
-                range.blocks.pop();
-                range.blocks.extend(range.certifiers.first().cloned());
-            }
-            4 => range = old,
-            5 => range.certifiers = old.certifiers,
-            6 => self.spoil(&mut range),
-            // It has nothing, it says.
-            _ => range = RangeBytes::default(),
+        if honest.commits.is_empty() {
+            let (range, lie) = self.show_fork(bare);
+            return RangeService::False { range, lie: Some(lie) };
         }
-        RangeService::False(range)
+        let mut range = honest.clone();
+        let lie = match self.rng.below(16) {
+            0..3 => {
+                self.thin_out(&mut range);
+                Some(Fault::ThinCertificate)
+            }
+            3..6 => {
+                let (fork, lie) = self.show_fork(range);
+                range = fork;
+                Some(lie)
+            }
+            6..13 => {
+                self.change_content(&mut range);
+                Some(Fault::FalseContent)
+            }
+            13 => return RangeService::Silent,
+            14 => {
+                self.spoil(&mut range);
+                None
+            }
+            _ => {
+                match self.rng.below(4) {
+                    0 => range = old,
+                    1 => range.certifiers = old.certifiers,
+                    2 => {
+                        range.blocks.pop();
+                        range.blocks.extend(range.certifiers.first().cloned());
+                    }
+                    // It has nothing, it says.
+                    _ => range = RangeBytes::default(),
+                }
+                None
+            }
+        };
+        RangeService::False { range, lie }
     }
 
-    /// Commits of its own making under an honest certificate.
-    fn forge(&mut self, range: &mut RangeBytes) {
-        let place = self.rng.place(range.commits.len());
-        let mut previous: Option<CommitDigest> = None;
-        for (position, bytes) in range.commits.iter_mut().enumerate().skip(place) {
-            let Ok(mut commit) = Commit::decode(bytes.clone()) else { return };
-            if let Some(digest) = previous {
-                commit.previous_digest = digest;
-            }
-            if position == place {
-                commit.timestamp = Timestamp::from_millis(commit.timestamp.as_millis() + 1);
-            }
-            previous = Some(commit.digest());
-            *bytes = commit.canonical_bytes().into();
+    /// Commits that never were, or that nobody has certified, under votes that liars have made.
+    fn show_fork(&mut self, mut range: RangeBytes) -> (RangeBytes, Fault) {
+        if self.rng.chance(70_000) {
+            self.fork(&mut range);
+        }
+        if self.rng.chance(50_000) {
+            self.certify_by_allies(&mut range);
+        } else {
+            self.certify_in_all_names(&mut range);
+        }
+        (range, Fault::ForkShown)
+    }
+
+    /// Something in it is not what its digest names.
+    fn change_content(&mut self, range: &mut RangeBytes) {
+        match self.rng.below(7) {
+            0 | 1 => self.fork(range),
+            2..5 => self.change_one(range),
+            _ => self.falsify_one(range),
+        }
+    }
+
+    /// Another content for one of the blocks, rather for one of a liar, which it can sign.
+    fn falsify_one(&mut self, range: &mut RangeBytes) {
+        let read = |bytes: &Bytes| VerifiedBlock::from_store(bytes.clone()).ok();
+        let of_liars =
+            |bytes: &Bytes| read(bytes).is_some_and(|block| self.allies.contains_key(&block.author()));
+        let own: Vec<usize> =
+            (0..range.blocks.len()).filter(|place| of_liars(&range.blocks[*place])).collect();
+        let place = match own.as_slice() {
+            [] => self.rng.place(range.blocks.len().max(1)),
+            own => own[self.rng.place(own.len())],
+        };
+        if let Some(block) = range.blocks.get(place).and_then(read) {
+            range.blocks[place] = self.falsify(&block);
         }
     }
 

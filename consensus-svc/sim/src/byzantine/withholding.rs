@@ -19,14 +19,15 @@ impl Byzantine {
         }
     }
 
-    /// How it answers a question for blocks.
-    pub(crate) fn serve(&mut self) -> Service {
+    /// How it answers a question for blocks, of which it holds `wanted`.
+    pub(crate) fn serve(&mut self, wanted: Option<&VerifiedBlock>) -> Service {
         if !self.habits.withholds || self.rng.chance(30_000) {
             return Service::Honest;
         }
-        match self.rng.below(4) {
-            0 => Service::Refused,
-            1 => Service::Silent,
+        match (self.rng.below(4), wanted) {
+            (0, _) => Service::Refused,
+            (1, _) => Service::Silent,
+            (2, Some(wanted)) => Service::Falsified(self.falsify(wanted)),
             _ => Service::False(self.recent.iter().rev().take(3).cloned().collect()),
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use consensus_core::{
-    Block, Commit, CommitDigest, CommitIndex, CommitVote, CommittedSubDag, CoreStatus, Epoch,
+    Block, Certificate, Commit, CommitDigest, CommitIndex, CommitVote, CommittedSubDag, CoreStatus, Epoch,
     EquivocationProof, FetchStatus, Genesis, Params, Progress, Round, ScheduleState, Signer, Slot, Timestamp,
     Transaction, VerifiedBlock, testkit,
 };
@@ -97,13 +97,34 @@ impl Hand {
     }
 }
 
+fn voting(hand: &Hand, author: usize, digest: CommitDigest) -> VerifiedBlock {
+    let block = hand.block(5, author, 0, &[], b"").block().clone();
+    let vote = CommitVote { index: CommitIndex::new(1), digest };
+    Block { commit_votes: vec![vote], ..block }.sign(&hand.signers[author])
+}
+
+#[test]
+fn a_certificate_of_less_than_a_quorum_breaks_certification() {
+    let mut hand = hand();
+    let digest = CommitDigest::new([1; 32]);
+    let votes: Vec<_> = (0..4).map(|author| voting(&hand, author, digest)).collect();
+    for vote in &votes[..2] {
+        assert_eq!(hand.sent(vote), None);
+    }
+    let mut kept = |node: usize, authors: &[usize]| {
+        let blocks = authors.iter().map(|author| votes[*author].reference()).collect();
+        let certificates = [Certificate { index: CommitIndex::new(1), digest, blocks }];
+        let (progress, ends) = (&Progress::default(), (CommitIndex::NONE, CommitIndex::NONE));
+        hand.see(&Record::Stored { node, progress, certificates: &certificates, ends })
+    };
+    assert_eq!(kept(2, &[0, 1, 2]), None, "its own vote may go out behind it");
+    assert_eq!(kept(2, &[0, 1]), Some("certification"), "two of four");
+    assert_eq!(kept(2, &[0, 0, 2]), Some("certification"), "one counts once");
+    assert_eq!(kept(2, &[0, 1, 3]), Some("certification"), "nobody has heard that vote");
+}
+
 #[test]
 fn votes_for_what_is_not_handed_on_break_certification() {
-    let voting = |hand: &Hand, author: usize, honest: CommitDigest| {
-        let block = hand.block(5, author, 0, &[], b"").block().clone();
-        let vote = CommitVote { index: CommitIndex::new(1), digest: honest };
-        Block { commit_votes: vec![vote], ..block }.sign(&hand.signers[author])
-    };
     let liar = |hand: &mut Hand, block: &VerifiedBlock| {
         let node = block.author().as_usize();
         hand.see(&Record::Sent { node, honest: false, block, stored: true, guard: None })
@@ -533,7 +554,7 @@ fn f04_a_stored_schedule_that_differs_from_another_or_from_the_commits_breaks_sc
     };
     let (right, wrong) = (progress(0), progress(1));
     let ends = (right.last_commit, right.last_commit);
-    let stored = |node, progress| Record::Stored { node, progress, ends };
+    let stored = |node, progress| Record::Stored { node, progress, certificates: &[], ends };
     let block = self::hand().block(1, 1, 0, &[], b"");
     let first = self::hand().commit(None, 0, &[&block]);
 
@@ -560,7 +581,7 @@ fn s03_a_progress_record_ahead_of_the_commits_is_found() {
     let progress = Progress::default();
     let stored = |held, named| {
         let ends = (CommitIndex::new(held), CommitIndex::new(named));
-        Record::Stored { node: 0, progress: &progress, ends }
+        Record::Stored { node: 0, progress: &progress, certificates: &[], ends }
     };
     assert_eq!(hand().see(&stored(1, 1)), None);
     assert_eq!(hand().see(&stored(1, 2)), Some("store-agrees"));

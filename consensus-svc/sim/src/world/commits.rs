@@ -6,10 +6,7 @@ use consensus_core::{
 };
 
 use super::{Event, World, setup::index};
-use crate::{byzantine::RangeService, fault::Fault};
-
-/// Blocks in a range: small, so that a catch-up takes several.
-const RANGE_BYTES: u64 = 64 << 10;
+use crate::{byzantine::RangeService, disk::ShownCommits, fault::Fault};
 
 /// One question and where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -50,18 +47,23 @@ impl World {
             return;
         }
         let honest = self.collect(asked, after.index);
-        let old = self.collect(asked, CommitIndex::NONE).0;
+        let (old, bare) = (self.collect(asked, CommitIndex::NONE).0, self.collect_bare(asked, after.index));
         let liar = self.nodes[asked].byzantine.as_mut();
-        let service = liar.map_or(RangeService::Honest, |liar| liar.serve_range(&honest.0, old));
+        let service = liar.map_or(RangeService::Honest, |liar| liar.serve_range(&honest.0, bare, old));
         let answer = match service {
             RangeService::Honest => Some(honest),
             RangeService::Silent => {
                 self.fault(Fault::FetchRefused, Some(asked));
                 return;
             }
-            // Whoever says that it has nothing names no commit either, or it would be asked again.
-            RangeService::False(range) if range.commits.is_empty() => Some((range, CommitIndex::NONE)),
-            RangeService::False(range) => Some((range, honest.1)),
+            RangeService::False { range, lie } => {
+                if let Some(lie) = lie {
+                    self.fault(lie, Some(asked));
+                }
+                // Whoever says that it has nothing names no commit either, or it would be asked again.
+                let highest = if range.commits.is_empty() { CommitIndex::NONE } else { honest.1 };
+                Some((range, highest))
+            }
         };
         let profile = self.network.profile;
         let copies = 1 + u64::from(self.network.rng.chance(profile.fetch_duplicated_chance));
@@ -80,10 +82,28 @@ impl World {
     }
 
     fn collect(&self, place: usize, after: CommitIndex) -> CommitsAnswer {
-        let store = &self.nodes[place].disk.store;
-        let Ok(range) = collect_range(store, after.next(), RANGE_BYTES);
-        let Ok(highest) = store.last_certified();
+        let node = &self.nodes[place];
+        let shown = ShownCommits { store: &node.disk.store, own: node.own, released: node.sent };
+        let Ok(range) = collect_range(&shown, after.next(), self.range_bytes);
+        let Ok(highest) = shown.last_certified();
         (range.unwrap_or_default(), highest)
+    }
+
+    /// What a liar holds after a commit, certified or not, and without any certificate.
+    fn collect_bare(&self, place: usize, after: CommitIndex) -> RangeBytes {
+        let store = &self.nodes[place].disk.store;
+        let mut range = RangeBytes::default();
+        for index in after.get() + 1..=store.commits.len() as u64 {
+            let Some(sub_dag) = store.sub_dag(index).filter(|_| !self.nodes[place].is_honest()) else {
+                break;
+            };
+            range.commits.push(sub_dag.commit.canonical_bytes().into());
+            range.blocks.extend(sub_dag.blocks.iter().map(|block| block.signed_bytes().clone()));
+            if sub_dag.commit.closing && range.commits.len() >= 3 {
+                break;
+            }
+        }
+        range
     }
 
     /// An answer arrives: judged, and handed on.

@@ -2,8 +2,8 @@
 //! go on being handled.
 
 use consensus_core::{
-    BlockSource, CommitIndex, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault, Progress,
-    TransactionDigest, VerifiedBlock,
+    BlockSource, CommitIndex, CommittedSubDag, CoreStatus, Effect, FetchStatus, Input, PeerFault,
+    TransactionDigest, VerifiedBlock, WriteBatch,
 };
 
 use super::{Event, Payload, World, commits};
@@ -184,7 +184,7 @@ impl World {
             self.nodes[place].fuse = Some((left - 1, down_ms));
         }
         match effect {
-            Effect::Persist(batch) => self.stored(place, &batch.progress),
+            Effect::Persist(batch) => self.stored(place, &batch),
             Effect::Guard { .. } => {}
             Effect::Broadcast(block) => {
                 self.broadcast(place, block);
@@ -321,7 +321,8 @@ impl World {
     }
 
     /// A batch is durable.
-    fn stored(&mut self, place: usize, progress: &Progress) {
+    fn stored(&mut self, place: usize, batch: &WriteBatch) {
+        let WriteBatch { progress, certificates, .. } = batch;
         let node = &mut self.nodes[place];
         if !node.is_honest() {
             return;
@@ -332,7 +333,7 @@ impl World {
         }
         let store = &self.nodes[place].disk.store;
         let ends = (CommitIndex::new(store.commits.len() as u64), store.last_commit);
-        self.record(&Record::Stored { node: place, progress, ends });
+        self.record(&Record::Stored { node: place, progress, certificates, ends });
     }
 
     /// Hands a commit to the node's reader.

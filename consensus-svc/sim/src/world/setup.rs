@@ -1,6 +1,12 @@
 //! From a plan to a world at time zero.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use consensus_core::{AuthorityIndex, Genesis, Params, ProtocolParameters, testkit};
 
@@ -31,7 +37,7 @@ impl World {
         let mut rng = Rng::new(plan.seed, "setup");
         let forecast = plan.weather.forecast(nodes, plan.duration_ms, &mut Rng::new(plan.seed, "weather"));
         let stakes = draw_stakes(nodes, &mut rng);
-        let parameters = draw_parameters(nodes, &mut rng);
+        let parameters = draw_parameters(nodes, forecast.gc_depth, &mut rng);
         let (genesis, signers) =
             testkit::genesis_with(&stakes, plan.parameters.clone().unwrap_or(parameters));
         let genesis = Arc::new(genesis);
@@ -44,11 +50,13 @@ impl World {
         let small = genesis.parameters().max_block_transactions < 1_000;
         let most = if small { 60 } else { 400 };
         let drawn = Load { per_second: rng.between(20, most), size_bytes: rng.between(16, 512) };
+        let allies: BTreeMap<_, _> =
+            liars.iter().map(|node| (index(*node), signers[*node].clone())).collect();
         let states = (0..nodes).map(|node| {
             let habits = forecast.habits.filter(|_| liars.contains(&node));
             let byzantine = habits.map(|habits| {
                 let rng = Rng::new(plan.seed, &format!("liar {node}"));
-                Byzantine::new(node, genesis.clone(), signers[node].clone(), habits, rng)
+                Byzantine::new(index(node), genesis.clone(), allies.clone(), habits, rng)
             });
             Node::new(index(node), nodes, byzantine)
         });
@@ -73,6 +81,7 @@ impl World {
             sync_ms: forecast.sync_ms,
             slow_sync_chance: forecast.slow_sync_chance,
             max_skew_ms: forecast.max_skew_ms,
+            range_bytes: forecast.range_bytes,
             watch: Watch::new(&genesis, &params, forecast.max_skew_ms),
             genesis,
             params,
@@ -138,8 +147,9 @@ fn draw_stakes(nodes: usize, rng: &mut Rng) -> Vec<u64> {
     if fits && rng.chance(40_000) { uneven } else { vec![1; nodes] }
 }
 
-fn draw_parameters(nodes: usize, rng: &mut Rng) -> ProtocolParameters {
-    let gc_depth = if rng.chance(50_000) { 30 } else { 60 };
+fn draw_parameters(nodes: usize, gc_depth: Option<u64>, rng: &mut Rng) -> ProtocolParameters {
+    let drawn = if rng.chance(50_000) { 30 } else { 60 };
+    let gc_depth = gc_depth.unwrap_or(drawn);
     let cuts = rng.chance(20_000);
     ProtocolParameters {
         leaders_per_round: if nodes > 1 && rng.chance(40_000) { 2 } else { 1 },

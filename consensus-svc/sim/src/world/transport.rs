@@ -270,9 +270,17 @@ impl World {
         if !node.is_up() || self.network.is_cut(asked, asker) {
             return;
         }
-        let service = node.byzantine.as_mut().map_or(Service::Honest, |byzantine| byzantine.serve());
+        let store = &node.disk.store.blocks;
+        let wanted = fetch.blocks.iter().find_map(|wanted| store.get(wanted));
+        let service = node.byzantine.as_mut().map_or(Service::Honest, |byzantine| byzantine.serve(wanted));
         let blocks = match service {
             Service::Honest => Some(self.serve(asked, &fetch)),
+            Service::Falsified(bytes) => {
+                self.fault(Fault::FalseContent, Some(asked));
+                let delay_ms = self.network.delay(asked, asker);
+                self.push(self.now_ms + delay_ms, Event::FalseAnswer { asker, life, fetch, bytes });
+                return;
+            }
             Service::Refused => {
                 self.fault(Fault::FetchRefused, Some(asked));
                 None
@@ -321,6 +329,19 @@ impl World {
             self.fault(Fault::AncestorsAppended, Some(asked));
         }
         answer.blocks
+    }
+
+    /// An answer arrives that a liar has put together by hand.
+    pub(super) fn falsely_fetched(&mut self, asker: usize, life: u64, fetch: &Fetch, bytes: Bytes) {
+        if self.nodes[asker].life != life || self.network.is_cut(fetch.peer.as_usize(), asker) {
+            return;
+        }
+        if let Ok(block) = self.verifier.judge(bytes) {
+            return self.fetched(asker, life, fetch, Some(vec![block]));
+        }
+        self.fault(Fault::GarbageRefused, Some(fetch.peer.as_usize()));
+        self.penalise(fetch.peer.as_usize(), asker);
+        self.feed(asker, Input::FetchEnded { fetch: fetch.id, end: FetchEnd::Failed });
     }
 
     /// An answer arrives: what does not belong to it ends the session.

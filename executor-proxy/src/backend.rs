@@ -9,6 +9,7 @@
 
 pub mod embedded;
 pub mod grpc;
+mod pauses;
 pub mod uds;
 
 use std::{
@@ -227,7 +228,8 @@ pub struct EpochRecord {
     pub committee_digest: [u8; 32],
 }
 
-/// Why an executor cannot go on. The service stops; nothing that was acknowledged is lost.
+/// Why an executor cannot go on. The service stops, unless the backend outlives it ([`Backend::outlives`]); nothing that was
+/// acknowledged is lost.
 #[derive(Debug, Error)]
 pub enum BackendError {
     /// The database cannot be opened.

@@ -124,8 +124,9 @@ pub struct Config {
     /// that answers before it has loaded its state is believed.
     pub backend: BackendKind,
     /// Time that the executor has for the oldest commit in flight, or for any other request, before the service stops with
-    /// exit code 1, or, where it is a master of its own, before it is given up and asked anew. Key `backend.execute_timeout_ms`, default 30000, 1000 to 600000. Short: a slow disk ends the
-    /// service. Long: an executor that hangs is restarted late.
+    /// exit code 1, or, where it is a master of its own, before it is given up and asked anew. Key
+    /// `backend.execute_timeout_ms`, default 30000, 1000 to 600000. Short: a slow disk ends the service. Long: an executor
+    /// that hangs is restarted late.
     pub execute_timeout: Duration,
 }
 

@@ -12,19 +12,18 @@ use std::time::Duration;
 
 use metanode_proto::executor::v1::{AdvanceEpochRequest, Lease as WireLease, StreamOpening};
 use metanode_shell::{
-    backoff::{Backoff, MAX_DELAY},
     executor::{CallError, ExecutorClient, ExecutorPosition, answer_limit},
     grpc,
 };
 use metanode_telemetry::{as_i64, names::TARGET_STARTUP};
 use sequencer_core::{Digest, Incarnation, Opening, Position};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
 
-use super::{Backend, BackendError, Commit, EpochStart, Executed, Executor, Lease, Loaded, PendingExecution};
+use super::{
+    Backend, BackendError, Commit, EpochStart, Executed, Executor, Lease, Loaded, PendingExecution,
+    pauses::Pauses,
+};
 use crate::{network::Network, wire};
 use link::Link;
 
@@ -38,9 +37,7 @@ pub struct GrpcBackend {
     endpoint: Endpoint,
     network: Network,
     window_commits: usize,
-    backoff: Backoff,
-    /// When it was loaded last; a master that is lost soon after is not asked again at once.
-    loaded: Option<Instant>,
+    pauses: Pauses,
     committee_checked: bool,
 }
 
@@ -71,8 +68,7 @@ impl GrpcBackend {
             endpoint: grpc::endpoint(address)?,
             network,
             window_commits,
-            backoff: Backoff::new(),
-            loaded: None,
+            pauses: Pauses::default(),
             committee_checked: false,
         })
     }
@@ -116,26 +112,17 @@ impl GrpcBackend {
             theirs: hex::encode(theirs),
         })
     }
-
-    async fn pause(&mut self) {
-        sleep(self.backoff.next_delay()).await;
-    }
 }
 
 impl Backend for GrpcBackend {
     type Executor = GrpcExecutor;
 
     async fn load(&mut self) -> Result<(GrpcExecutor, Loaded), BackendError> {
-        if let Some(loaded) = self.loaded {
-            if loaded.elapsed() >= MAX_DELAY {
-                self.backoff.reset();
-            }
-            self.pause().await;
-        }
+        self.pauses.before_load().await;
         loop {
             match self.attempt().await {
                 Ok(loaded) => {
-                    self.loaded = Some(Instant::now());
+                    self.pauses.loaded();
                     return Ok(loaded);
                 }
                 Err(LoadError::Final(error)) => return Err(error),
@@ -151,7 +138,7 @@ impl Backend for GrpcBackend {
                     "[STARTUP] no answer of the master that can be used"
                 ),
             }
-            self.pause().await;
+            self.pauses.after_attempt().await;
         }
     }
 

@@ -32,15 +32,12 @@ pub use frame::FrameError;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use metanode_shell::backoff::{Backoff, MAX_DELAY};
+use metanode_shell::backoff::Backoff;
 use metanode_telemetry::{as_i64, names::TARGET_STARTUP};
 use sequencer_core::{Authority, Digest, Incarnation, Position};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep},
-};
+use tokio::sync::Mutex;
 
-use super::{Backend, BackendError, Loaded};
+use super::{Backend, BackendError, Loaded, pauses::Pauses};
 use crate::network::Network;
 use cursor::Numbers;
 use link::Link;
@@ -95,9 +92,7 @@ pub struct UdsBackend {
     settings: Arc<Settings>,
     records: Option<Records>,
     lock: Option<SocketLock>,
-    backoff: Backoff,
-    /// When it was loaded last; a master that is lost soon after is not asked again at once.
-    loaded: Option<Instant>,
+    pauses: Pauses,
     committee_checked: bool,
     /// Held by whoever has a link.
     turn: Arc<Mutex<()>>,
@@ -111,8 +106,7 @@ impl UdsBackend {
             settings: Arc::new(settings),
             records: None,
             lock: None,
-            backoff: Backoff::new(),
-            loaded: None,
+            pauses: Pauses::default(),
             committee_checked: false,
             turn: Arc::default(),
         }
@@ -216,10 +210,6 @@ impl UdsBackend {
         let records = Records::open(path, network.chain_id, *authority).await?;
         Ok(self.records.insert(records).clone())
     }
-
-    async fn pause(&mut self) {
-        sleep(self.backoff.next_delay()).await;
-    }
 }
 
 /// The epoch in force began at a block that the master has, where it tells.
@@ -246,18 +236,13 @@ impl Backend for UdsBackend {
     type Executor = UdsExecutor;
 
     async fn load(&mut self) -> Result<(UdsExecutor, Loaded), BackendError> {
-        if let Some(loaded) = self.loaded {
-            if loaded.elapsed() >= MAX_DELAY {
-                self.backoff.reset();
-            }
-            self.pause().await;
-        }
+        self.pauses.before_load().await;
         loop {
             let (blocks, queries) = (&self.settings.master.blocks, &self.settings.master.queries);
             let (blocks, queries) = (blocks.to_string(), queries.to_string());
             match self.attempt().await {
                 Ok(loaded) => {
-                    self.loaded = Some(Instant::now());
+                    self.pauses.loaded();
                     return Ok(loaded);
                 }
                 Err(error) if error.is_final() => return Err(error::backend(Arc::new(error))),
@@ -274,7 +259,7 @@ impl Backend for UdsBackend {
                     "[STARTUP] no answer of the master that can be used"
                 ),
             }
-            self.pause().await;
+            self.pauses.after_attempt().await;
         }
     }
 

@@ -7,30 +7,17 @@
 //! may be faster than the ranges that are asked for: that ranges alone suffice is shown by the simulator, whose nodes forget.
 
 use crate::{
-    kill::{data_dir, executed, process, status},
+    kill::{process, status},
     scrape::{scrape, value},
+    under_load::{UnderLoad, VICTIM, assert_executed_once},
     wait::until,
 };
 use anyhow::{Context, ensure};
-use loadgen::{Load, LoadOptions, LoadReport};
-use localnet::{
-    files::Files,
-    network::{Network, NetworkOptions},
-    prepare::{NewNetwork, prepare},
-    process::Role,
-    settled::SettledWriter,
-    verify::{Verdict, verify},
-};
+use loadgen::LoadReport;
+use localnet::{process::Role, verify::Verdict};
 use metanode_proto::genesis::GenesisParameters;
-use std::{path::Path, sync::Arc, time::Duration};
-use tokio::task::spawn_blocking;
+use std::path::Path;
 
-const AUTHORITIES: u16 = 4;
-const VICTIM: usize = 2;
-const RATE_PER_S: u32 = 200;
-/// Transactions executed before the authority goes, and after its return.
-const ENOUGH: u64 = 100;
-const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 /// Rounds that blocks are kept for.
 const GC_DEPTH: u64 = 20;
 /// Rounds that the authority is away for: blocks of most of them are collected everywhere.
@@ -72,13 +59,7 @@ impl CatchUpStory {
         let (executed, last) = self.executed;
         assert!(executed == last && last > self.commit_after, "each commit once, in order: {self:?}");
         assert_eq!(self.duplicates, 0, "{self:?}");
-        let Self { load, verdict, .. } = self;
-        let tally = verdict.tally;
-        assert_eq!((tally.lost, tally.duplicates), (0, 0), "{verdict:?}");
-        assert!(verdict.equal && verdict.behind().is_empty(), "{verdict:?}");
-        assert!(verdict.holes.iter().all(Option::is_none), "{verdict:?}");
-        assert!(tally.executed > 0);
-        assert_eq!((load.executed, load.lost), (tally.executed, 0), "{load:?} {tally:?}");
+        assert_executed_once(&self.load, &self.verdict);
     }
 }
 
@@ -88,71 +69,40 @@ impl CatchUpStory {
 /// # Errors
 /// Where a step cannot be taken, or does not come to its end.
 pub async fn away_under_load(program: &Path) -> anyhow::Result<CatchUpStory> {
-    let folder = tempfile::tempdir()?;
     let parameters = GenesisParameters {
         gc_depth: GC_DEPTH,
         heartbeat_rounds: GC_DEPTH / 2,
         ..GenesisParameters::default()
     };
-    let new = NewNetwork {
-        authorities: Some(AUTHORITIES),
-        accounts: LoadOptions::accounts_for(RATE_PER_S),
-        parameters,
-    };
-    let prepared = prepare(Files::new(folder.path()), new)?;
-    let accounts = prepared.accounts();
-    let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;
-    let (settled, writer) = SettledWriter::start(network.prepared().files.settled())?;
-    let mut endpoints = network.endpoints();
-    endpoints.remove(VICTIM);
-    let options = LoadOptions {
-        rate_per_s: RATE_PER_S,
-        duration: None,
-        drain_deadline: DRAIN_DEADLINE,
-        genesis: Some(Arc::new(network.prepared().genesis.clone())),
-        settled: Some(settled),
-        ..LoadOptions::new(network.prepared().chain_id, endpoints)
-    };
-    let load = Load::start(options, accounts)?;
-    executed(&load, ENOUGH).await?;
+    let under_load = UnderLoad::start(program, parameters, Some(VICTIM)).await?;
+    under_load.goes_on().await?;
 
-    let consensus = process(&network, VICTIM, Role::Consensus)?;
-    let gone = status(&network, VICTIM).await.context("it runs")?;
+    let network = &under_load.network;
+    let consensus = process(network, VICTIM, Role::Consensus)?;
+    let gone = status(network, VICTIM).await.context("it runs")?;
     ensure!(gone.commit_index > 0, "it has no commit");
     consensus.kill().await?;
     let round = until("the others have collected what it had", async || {
-        let round = status(&network, 0).await?.last_committed_round;
+        let round = status(network, 0).await?.last_committed_round;
         (round > gone.round + AWAY_ROUNDS).then_some(round)
     })
     .await?;
     let commit_after = network.newest_index().await;
     consensus.start().await?;
     until("it has come along", async || {
-        let status = status(&network, VICTIM).await?;
+        let status = status(network, VICTIM).await?;
         (!status.catching_up && status.executed_index > commit_after).then_some(())
     })
     .await?;
 
-    let before = load.snapshots().borrow().total(|lane| lane.executed);
-    executed(&load, before + ENOUGH).await?;
-    load.stop_token().cancel();
-    let load = load.finish().await;
-    writer.finish().await?;
-    let settled_index = network.newest_index().await;
-    until("all executors have come along", async || {
-        network.settle(settled_index).await;
-        Some(())
-    })
-    .await?;
-    let entry = network.prepared().network.authorities.get(VICTIM).context("there is this authority")?;
+    under_load.goes_on().await?;
+    let settled = under_load.end_load().await?;
+    let authorities = &settled.network.prepared().network.authorities;
+    let entry = authorities.get(VICTIM).context("there is this authority")?;
     let consensus = scrape(&entry.consensus.metrics_address).await?;
     // The network still makes commits: what the executor says of itself must be of one moment.
     let executor = scrape(&entry.executor.metrics_address).await?;
-    network.stop(Duration::from_secs(20)).await?;
-
-    let dirs = (0..network.len()).map(|authority| data_dir(&network, authority)).collect::<Option<Vec<_>>>();
-    let (dirs, settled) = (dirs.context("every authority has a ledger")?, network.prepared().files.settled());
-    let verdict = spawn_blocking(move || verify(&dirs, 0, settled_index, &settled)).await??;
+    let (load, verdict) = settled.verdict().await?;
     Ok(CatchUpStory {
         commit_before: gone.commit_index,
         rounds: (gone.round, round),

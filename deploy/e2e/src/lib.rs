@@ -1,13 +1,14 @@
 //! Tests over real processes, and of the floors of the workspace.
 //!
 //! [`kill_under_load`] is the story that the `kill_*` tests tell with different victims; each is a test file of its own, so
-//! that cargo runs one network at a time. [`wipe_under_load`] takes an authority's store away, and [`away_under_load`] keeps one away for long. [`idle_network`] watches a network
-//! that nobody uses.
+//! that cargo runs one network at a time. [`wipe_under_load`] takes an authority's store away, and [`away_under_load`] keeps one
+//! away for long. [`idle_network`] watches a network that nobody uses.
 
 mod catch_up;
 mod idle;
 mod kill;
 mod scrape;
+mod under_load;
 mod wait;
 mod wipe;
 

@@ -4,35 +4,21 @@
 //! it. The signing guard is kept the first time and lost the second time: then only the others can tell it that it has signed.
 
 use crate::{
-    kill::{data_dir, executed, process, status},
+    kill::{process, status},
     scrape::{scrape, value},
+    under_load::{AUTHORITIES, UnderLoad, VICTIM, assert_executed_once},
     wait::until,
 };
 use anyhow::{Context, ensure};
-use loadgen::{Load, LoadOptions, LoadReport};
-use localnet::{
-    files::Files,
-    network::{Network, NetworkOptions},
-    prepare::{NewNetwork, prepare},
-    process::Role,
-    settled::SettledWriter,
-    verify::{Verdict, verify},
-};
-use metanode_proto::consensus::v1::NodeRole;
+use loadgen::LoadReport;
+use localnet::{network::Network, process::Role, verify::Verdict};
+use metanode_proto::{consensus::v1::NodeRole, genesis::GenesisParameters};
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
 };
 use tokio::task::spawn_blocking;
 
-const AUTHORITIES: u16 = 4;
-const VICTIM: usize = 2;
-const RATE_PER_S: u32 = 200;
-/// Transactions executed before each loss, and after the last.
-const ENOUGH: u64 = 100;
-const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 const STORE: &str = "store";
 const GUARD: &str = "signing.guard";
 
@@ -74,12 +60,7 @@ impl WipeStory {
             assert!(one.told && one.proposed_after > one.proposed_before, "{one:?}");
         }
         assert_eq!(*equivocations, [0; AUTHORITIES as usize - 1]);
-        let tally = verdict.tally;
-        assert_eq!((tally.lost, tally.duplicates), (0, 0), "{verdict:?}");
-        assert!(verdict.equal && verdict.behind().is_empty(), "{verdict:?}");
-        assert!(verdict.holes.iter().all(Option::is_none), "{verdict:?}");
-        assert!(tally.executed > 0);
-        assert_eq!((load.executed, load.lost), (tally.executed, 0), "{load:?} {tally:?}");
+        assert_executed_once(load, verdict);
     }
 }
 
@@ -89,56 +70,21 @@ impl WipeStory {
 /// # Errors
 /// Where a step cannot be taken, or does not come to its end.
 pub async fn wipe_under_load(program: &Path) -> anyhow::Result<WipeStory> {
-    let folder = tempfile::tempdir()?;
-    let new = NewNetwork {
-        authorities: Some(AUTHORITIES),
-        accounts: LoadOptions::accounts_for(RATE_PER_S),
-        ..NewNetwork::default()
-    };
-    let prepared = prepare(Files::new(folder.path()), new)?;
-    let accounts = prepared.accounts();
-    let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;
-    let (settled, writer) = SettledWriter::start(network.prepared().files.settled())?;
-    // What a client has given to the victim alone is lost with it.
-    let mut endpoints = network.endpoints();
-    endpoints.remove(VICTIM);
-    let options = LoadOptions {
-        rate_per_s: RATE_PER_S,
-        duration: None,
-        drain_deadline: DRAIN_DEADLINE,
-        genesis: Some(Arc::new(network.prepared().genesis.clone())),
-        settled: Some(settled),
-        ..LoadOptions::new(network.prepared().chain_id, endpoints)
-    };
-    let load = Load::start(options, accounts)?;
-
+    let under_load = UnderLoad::start(program, GenesisParameters::default(), Some(VICTIM)).await?;
     let mut returns = Vec::new();
     for guard_lost in [false, true] {
-        let before = load.snapshots().borrow().total(|lane| lane.executed);
-        executed(&load, before + ENOUGH).await?;
-        returns.push(lose_and_return(&network, guard_lost).await?);
+        under_load.goes_on().await?;
+        returns.push(lose_and_return(&under_load.network, guard_lost).await?);
     }
-    let before = load.snapshots().borrow().total(|lane| lane.executed);
-    executed(&load, before + ENOUGH).await?;
-    load.stop_token().cancel();
-    let load = load.finish().await;
-    writer.finish().await?;
-    let settled_index = network.newest_index().await;
-    until("all executors have come along", async || {
-        network.settle(settled_index).await;
-        Some(())
-    })
-    .await?;
+    under_load.goes_on().await?;
+    let settled = under_load.end_load().await?;
     let mut equivocations = Vec::new();
-    for entry in network.prepared().network.authorities.iter().filter(|entry| entry.index != VICTIM) {
+    let authorities = &settled.network.prepared().network.authorities;
+    for entry in authorities.iter().filter(|entry| entry.index != VICTIM) {
         let text = scrape(&entry.consensus.metrics_address).await?;
         equivocations.push(value(&text, "metanode_consensus_equivocations_total")?);
     }
-    network.stop(Duration::from_secs(20)).await?;
-
-    let dirs = (0..network.len()).map(|authority| data_dir(&network, authority)).collect::<Option<Vec<_>>>();
-    let (dirs, settled) = (dirs.context("every authority has a ledger")?, network.prepared().files.settled());
-    let verdict = spawn_blocking(move || verify(&dirs, 0, settled_index, &settled)).await??;
+    let (load, verdict) = settled.verdict().await?;
     Ok(WipeStory { returns, equivocations, load, verdict })
 }
 

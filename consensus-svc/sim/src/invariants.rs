@@ -42,9 +42,9 @@ pub(crate) enum Record<'a> {
     CommittedBefore { node: usize, transactions: &'a [TransactionDigest] },
     /// A life of a node has ended.
     Crashed { node: usize },
-    /// A life has begun, and the reader has every commit of the store: these stand in own blocks of the store that are above
-    /// the GC round and in no commit.
-    Recovered { node: usize, transactions: &'a [TransactionDigest] },
+    /// A life has begun, and the reader has every one of the `commits` of the store: these stand in own blocks of the store that
+    /// are above the GC round and in no commit.
+    Recovered { node: usize, commits: usize, transactions: &'a [TransactionDigest] },
     /// An own block was let out for the first time.
     Sent {
         node: usize,

@@ -529,6 +529,25 @@ fn t01_a_drop_of_what_the_window_holds_and_a_place_that_it_does_not_hold_break_f
     let mut hand = hand();
     assert_eq!(hand.see(&accepted), None);
     assert_eq!(hand.see(&before), broken, "nobody has committed it");
+
+    // Committed, and the store lost; accepted by the next life.
+    let forgetful = |record: &Record<'_>| {
+        let mut hand = self::hand();
+        assert_eq!(hand.see(&Record::Made { transactions: &pay }), None);
+        let block = hand.block(1, 1, 0, &[], b"pay");
+        let first = hand.commit(None, 0, &[&block]);
+        assert_eq!(hand.delivered(1, &first), None);
+        assert_eq!(hand.see(&Record::Crashed { node: 1 }), None);
+        assert_eq!(hand.see(&Record::Recovered { node: 1, commits: 0, transactions: &[] }), None);
+        assert_eq!(hand.see(&accepted), None);
+        hand.see(record)
+    };
+    assert_eq!(
+        forgetful(&dropped),
+        None,
+        "an earlier life has committed it, and this one knows nothing of that"
+    );
+    assert_eq!(forgetful(&before), broken);
 }
 
 #[test]
@@ -539,7 +558,7 @@ fn t01_a_crash_forgives_what_was_not_durable_and_nothing_else() {
         assert_eq!(hand.see(&Record::Accepted { node: 0, transactions }), None);
     }
     assert_eq!(hand.see(&Record::Crashed { node: 0 }), None);
-    assert_eq!(hand.see(&Record::Recovered { node: 0, transactions: &kept }), None);
+    assert_eq!(hand.see(&Record::Recovered { node: 0, commits: 0, transactions: &kept }), None);
     assert_eq!(hand.watch.owed(), 1);
     assert_eq!(hand.see(&Record::Dropped { node: 0, transactions: &kept }), None);
     assert_eq!(hand.see(&Record::Dropped { node: 0, transactions: &lost }), Some("fates"));

@@ -128,8 +128,10 @@ impl Invariant for Fates {
                 ledger.suspended = std::mem::take(&mut ledger.open);
                 ledger.tolerated.clear();
             }
-            Record::Recovered { node, transactions } => {
+            Record::Recovered { node, commits, transactions } => {
                 let ledger = &mut self.nodes[*node];
+                // A node that lost its store knows of no commit that an earlier life handed on.
+                ledger.delivered = *commits;
                 for digest in *transactions {
                     let set = if ledger.suspended.remove(name(digest)) {
                         &mut ledger.open

@@ -210,7 +210,8 @@ impl World {
             }
             let node = &self.nodes[place];
             let open = node.disk.store.open_transactions(node.own, self.genesis.parameters());
-            self.record(&Record::Recovered { node: place, transactions: &open });
+            let commits = node.disk.store.commits.len();
+            self.record(&Record::Recovered { node: place, commits, transactions: &open });
         }
         self.release(place);
         self.arm(place);

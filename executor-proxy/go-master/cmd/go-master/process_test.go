@@ -57,6 +57,12 @@ type process struct {
 // startProcess starts it in a folder, with a genesis file there, and waits for the event that tells where it listens.
 func startProcess(t testing.TB, folder string, args ...string) *process {
 	t.Helper()
+	return startProcessWith(t, folder, nil, args...)
+}
+
+// startProcessWith is the same with a standard input; nil has none.
+func startProcessWith(t testing.TB, folder string, input *os.File, args ...string) *process {
+	t.Helper()
 	genesis := filepath.Join(folder, "genesis.toml")
 	if err := os.WriteFile(genesis, []byte(testkit.Genesis()), 0o600); err != nil {
 		t.Fatal(err)
@@ -64,6 +70,9 @@ func startProcess(t testing.TB, folder string, args ...string) *process {
 	args = append([]string{"run", "--genesis", genesis, "--data-dir", filepath.Join(folder, "data"),
 		"--listen", "127.0.0.1:0", "--log-format", "json"}, args...)
 	p := &process{t: t, command: exec.Command(program, args...), events: make(chan map[string]any, 100_000)}
+	if input != nil {
+		p.command.Stdin = input
+	}
 	stderr, err := p.command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -408,5 +417,21 @@ func TestHelpTeachesAndMistakesAreListed(t *testing.T) {
 				t.Errorf("%v: exit code %d, %q is not in\n%s%s", c.args, code, word, stdout, stderr)
 			}
 		}
+	}
+}
+
+func TestALifelineEndsTheProcessWithItsParent(t *testing.T) {
+	folder := t.TempDir()
+	input, parent, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startProcessWith(t, folder, input, "--lifeline")
+	if err := errors.Join(input.Close(), parent.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p.wait()
+	if status := p.command.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("it ended with %v", p.command.ProcessState)
 	}
 }

@@ -37,6 +37,7 @@ type settings struct {
 	window                              master.Window
 	executeTimeout                      time.Duration
 	logFormat, logLevel                 string
+	lifeline                            bool
 	legacy                              legacySettings
 }
 
@@ -56,6 +57,8 @@ func runFlags(s *settings) *flag.FlagSet {
 		"`TIME` that the ledger has for the oldest commit in flight, 1s to 10m; then the process ends with exit code 1")
 	flags.StringVar(&s.logFormat, "log-format", "text", "`FORM` of the events on standard error: text or json")
 	flags.StringVar(&s.logLevel, "log-level", "info", "lowest `LEVEL` that is told: debug, info, warn or error")
+	flags.BoolVar(&s.lifeline, "lifeline", false,
+		"end at once when standard input does: for a parent that holds the other end of it")
 	s.legacy.register(flags)
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), runUsage)
@@ -73,6 +76,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		tell(stderr, err)
 		return exitSettings
+	}
+	if s.lifeline {
+		go endWithParent(os.Stdin, killSelf)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -13,7 +13,6 @@ use anyhow::Context;
 use futures::future::try_join_all;
 use loadgen::LoadReport;
 use localnet::{
-    ledger::Ledger,
     network::Network,
     process::{Process, Role, ServiceId},
     verify::Verdict,
@@ -25,7 +24,7 @@ use metanode_proto::{
 };
 use metanode_shell::grpc::channel;
 use nix::sys::signal::Signal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::task::spawn_blocking;
 
 /// Commits that are sent and not acknowledged at the kill, at least.
@@ -208,8 +207,8 @@ async fn sent_unacknowledged(network: &Network, authority: usize) -> anyhow::Res
 /// The executor's durable position, while nobody is connected to it.
 async fn position(network: &Network, authority: usize, victims: Victims) -> anyhow::Result<u64> {
     if victims.kills(Role::Executor) {
-        let dir = data_dir(network, authority).context("the authority has a ledger")?;
-        return Ok(spawn_blocking(move || Ledger::open(&dir)?.last_index()).await??);
+        let ledger = network.prepared().ledger(authority).context("the authority has a ledger")?;
+        return Ok(spawn_blocking(move || ledger.open()?.last_index()).await??);
     }
     process(network, authority, Role::Executor)?.signal(Signal::SIGCONT);
     // What was on its way may be executed now; its stream has no other end, so the position comes to rest.
@@ -244,9 +243,4 @@ pub(crate) async fn status(network: &Network, authority: usize) -> Option<GetSta
 
 pub(crate) fn process(network: &Network, authority: usize, role: Role) -> anyhow::Result<&Process> {
     network.process(ServiceId { authority, role }).context("the network has this process")
-}
-
-pub(crate) fn data_dir(network: &Network, authority: usize) -> Option<PathBuf> {
-    let entry = network.prepared().network.authorities.get(authority)?;
-    Some(entry.executor.data_dir.clone())
 }

@@ -1,7 +1,6 @@
 //! A network of four under load, and what it has done when the load has ended.
 
-use crate::{kill::data_dir, wait::until};
-use anyhow::Context;
+use crate::wait::until;
 use loadgen::{Load, LoadOptions, LoadReport};
 use localnet::{
     files::Files,
@@ -46,7 +45,7 @@ impl UnderLoad {
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let accounts = LoadOptions::accounts_for(RATE_PER_S);
-        let new = NewNetwork { authorities: Some(AUTHORITIES), accounts, parameters };
+        let new = NewNetwork { authorities: Some(AUTHORITIES), executor: None, accounts, parameters };
         let prepared = prepare(Files::new(folder.path()), new)?;
         let accounts = prepared.accounts();
         let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;
@@ -116,11 +115,9 @@ impl Settled {
     pub(crate) async fn verdict(self) -> anyhow::Result<(LoadReport, Verdict)> {
         let Self { _folder, network, load, index } = self;
         network.stop(Duration::from_secs(20)).await?;
-        let dirs =
-            (0..network.len()).map(|authority| data_dir(&network, authority)).collect::<Option<Vec<_>>>();
-        let dirs = dirs.context("every authority has a ledger")?;
+        let ledgers = network.prepared().ledgers();
         let settled = network.prepared().files.settled();
-        let verdict = spawn_blocking(move || verify(&dirs, 0, index, &settled)).await??;
+        let verdict = spawn_blocking(move || verify(&ledgers, 0, index, &settled)).await??;
         Ok((load, verdict))
     }
 }

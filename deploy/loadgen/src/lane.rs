@@ -143,6 +143,7 @@ impl Lane {
         self.report.resubmitted += batch.resubmitted;
         self.report.dropped += batch.dropped;
         self.report.duplicates += batch.duplicates;
+        self.report.untold += batch.untold;
         let mut settled = Vec::with_capacity(batch.endings.len());
         for (pending, ending) in batch.endings {
             let Pending { mut sender, signed, intended } = pending;

@@ -149,6 +149,7 @@ fn print(report: &LoadReport, json: bool) {
             "resubmitted": report.resubmitted,
             "dropped": report.dropped,
             "duplicates": report.duplicates,
+            "untold": report.untold,
             "unsent": report.unsent,
             "p50_ms": millis(report.latency.p50()),
             "p99_ms": millis(report.latency.p99()),
@@ -158,7 +159,7 @@ fn print(report: &LoadReport, json: bool) {
         return;
     }
     println!(
-        "submitted {}, executed {}, rejected {}, lost {}, resubmitted {}, dropped {}, duplicates {}, unsent {}",
+        "submitted {}, executed {}, rejected {}, lost {}, resubmitted {}, dropped {}, duplicates {}, untold {}, unsent {}",
         report.submitted,
         report.executed,
         report.rejected,
@@ -166,6 +167,7 @@ fn print(report: &LoadReport, json: bool) {
         report.resubmitted,
         report.dropped,
         report.duplicates,
+        report.untold,
         report.unsent
     );
     if let (Some(p50), Some(p99)) = (millis(report.latency.p50()), millis(report.latency.p99())) {

@@ -78,6 +78,9 @@ pub struct LoadReport {
     pub dropped: u64,
     /// How often an authority told that one was committed again.
     pub duplicates: u64,
+    /// Of those executed or rejected, how many without a result told by the executor: whether the account's nonce was used was
+    /// computed from the chain.
+    pub untold: u64,
     /// Due, and never sent: the network, or this machine, was too slow for the rate.
     pub unsent: u64,
     /// From intended submission to execution, of all that was executed.
@@ -97,6 +100,7 @@ impl LoadReport {
         self.resubmitted += lane.resubmitted;
         self.dropped += lane.dropped;
         self.duplicates += lane.duplicates;
+        self.untold += lane.untold;
         self.unsent += lane.unsent;
         self.latency.add(&lane.latency);
         self.elapsed = self.elapsed.max(lane.elapsed);

@@ -57,6 +57,8 @@ pub(crate) struct SettledBatch {
     pub(crate) dropped: u64,
     /// How often one of them was told as a duplicate.
     pub(crate) duplicates: u64,
+    /// How many results were computed from the chain.
+    pub(crate) untold: u64,
 }
 
 /// Submits until every fate is known, or `abandon` is cancelled.
@@ -74,14 +76,15 @@ pub(crate) async fn settle(
         resubmitted: 0,
         dropped: 0,
         duplicates: 0,
+        untold: 0,
         backoff: backoff(),
     };
     let abandoned = abandon.run_until_cancelled(settling.run(&client, &nonces)).await.is_none();
     if abandoned {
         settling.end_all(&Ending::Unresolved { reason: None });
     }
-    let Settling { endings, resubmitted, dropped, duplicates, .. } = settling;
-    SettledBatch { endings, resubmitted, dropped, duplicates }
+    let Settling { endings, resubmitted, dropped, duplicates, untold, .. } = settling;
+    SettledBatch { endings, resubmitted, dropped, duplicates, untold }
 }
 
 struct Settling {
@@ -94,6 +97,7 @@ struct Settling {
     resubmitted: u64,
     dropped: u64,
     duplicates: u64,
+    untold: u64,
     backoff: ExponentialBackoff,
 }
 
@@ -147,6 +151,7 @@ impl Settling {
             Err(error) => return self.end_all(&Ending::Unresolved { reason: Some(error.to_string()) }),
         };
         let now = Instant::now();
+        self.untold += self.ordered.len() as u64;
         for ((pending, _), nonce) in self.ordered.drain(..).zip(after) {
             let ending = if nonce > pending.sender.nonce() {
                 Ending::Executed(now)

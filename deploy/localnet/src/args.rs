@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::executor::ExecutorKind;
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use std::{path::PathBuf, time::Duration};
 
@@ -9,14 +10,15 @@ Examples:
   localnet --drill restart            kill an executor in mid-load, and see that nothing is lost or done twice
   localnet --perpetual --restart      until Ctrl-C; kill -9 what you like, it comes back
   localnet --dir net --duration 60    keep the network in ./net; the same command resumes it
+  localnet --executor go              a Go master behind each proxy; needs Go, and builds it first
   localnet --json | jq .equal         for scripts
 
 While it runs, DIR/network.json names process ids, addresses, configuration and logs of every process. The DIR of a run without
 --dir is temporary, and kept only if the run failed.
 
 Exit codes: 0 all executors came along, their ledgers are equal, nothing was lost or executed twice; 1 one stayed behind, unequal,
-lost, nothing executed of what was sent, or a drill that failed (lines FAILED say which); 2 the network did not start, or a
-wrong command line; 130 ended by Ctrl-C or SIGTERM (a second one kills at once).";
+lost, nothing executed of what was sent, or a drill that failed (lines FAILED say which); 2 the network did not start, there is no Go to build a
+master with, or a wrong command line; 130 ended by Ctrl-C or SIGTERM (a second one kills at once).";
 
 /// A whole network on this machine, under load: authorities that order transactions, and the executors that execute them.
 ///
@@ -28,6 +30,11 @@ pub struct Arguments {
     /// How many authorities; four stand one fault, seven two [default: 4, or those of the network in --dir].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub authorities: Option<u16>,
+    /// What executes: the ledger inside the proxy, a Go master over gRPC, or the same behind the framed protocol of existing
+    /// masters, which tells no results: they are then computed from the chain [default: embedded, or that of the network in
+    /// --dir].
+    #[arg(long, value_enum)]
+    pub executor: Option<ExecutorKind>,
     /// Transactions a second, over all authorities; 0 leaves the network idle.
     #[arg(long, value_name = "TX/S", default_value_t = 1000)]
     pub rate: u32,
@@ -80,7 +87,8 @@ impl Arguments {
 /// What to break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Drill {
-    /// kill -9 one executor in mid-load, and start it again.
+    /// kill -9 one executor in mid-load, and start it again: the process that has the ledger, so the proxy where it is embedded,
+    /// else the Go master.
     Restart,
 }
 

@@ -4,7 +4,7 @@
 //! comes after that, and nothing else. One number is the whole agreement between the two.
 
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::LedgerError,
     network::Network,
     process::{Role, ServiceId, Unowned},
 };
@@ -47,6 +47,8 @@ pub enum DrillError {
 pub struct DrillReport {
     /// The authority whose executor was killed.
     pub authority: usize,
+    /// What was killed: the process that has the ledger, `executor-proxy` or `go-master`.
+    pub process: &'static str,
     /// Newest durable commit of consensus just after the kill.
     pub durable_at_kill: u64,
     /// Last commit that the executor had acknowledged to consensus.
@@ -80,14 +82,18 @@ impl DrillReport {
     }
 }
 
-/// Kills the executor of one authority, lets consensus go on, and starts it again. Call it under load.
+/// Kills the process that has the ledger of one authority, lets consensus go on, and starts it again. Call it under load.
+///
+/// With an embedded ledger that is the proxy, else the Go master: what is lost with a proxy alone is less, since the master behind it
+/// has executed what it was handed.
 ///
 /// # Errors
 /// [`DrillError`].
 pub async fn restart(network: &Network, authority: usize) -> Result<DrillReport, DrillError> {
-    let id = ServiceId { authority, role: Role::Executor };
-    let (Some(process), Some(entry)) =
-        (network.process(id), network.prepared().network.authorities.get(authority))
+    let kind = network.prepared().network.executor_kind;
+    let role = if kind.has_master() { Role::Master } else { Role::Executor };
+    let (Some(process), Some(folder)) =
+        (network.process(ServiceId { authority, role }), network.prepared().ledger(authority))
     else {
         return Err(DrillError::Stuck { step: "an authority that there is", last: None });
     };
@@ -96,8 +102,7 @@ pub async fn restart(network: &Network, authority: usize) -> Result<DrillReport,
     wait_for(node, "the first commits to be executed", |status| status.executed_index > 10).await?;
     process.kill().await?;
     let killed = Instant::now();
-    let data_dir = entry.executor.data_dir.clone();
-    let executed_at_kill = tokio::task::spawn_blocking(move || Ledger::open(&data_dir)?.last_index())
+    let executed_at_kill = tokio::task::spawn_blocking(move || folder.open()?.last_index())
         .await
         .map_err(io::Error::other)??;
     let at_kill = wait_for(node, "the status after the kill", |_| true).await?;
@@ -113,6 +118,7 @@ pub async fn restart(network: &Network, authority: usize) -> Result<DrillReport,
             .await?;
     Ok(DrillReport {
         authority,
+        process: role.program(),
         durable_at_kill: at_kill.commit_index,
         acknowledged_at_kill: at_kill.executed_index,
         executed_at_kill,
@@ -154,10 +160,10 @@ async fn wait_for(
 /// The picture.
 impl fmt::Display for DrillReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { authority, durable_at_kill, executed_at_kill, durable_at_restart, .. } = self;
+        let Self { authority, process, durable_at_kill, executed_at_kill, durable_at_restart, .. } = self;
         let Self { first_sent, executed_at_end, sent_after_restart, duplicates, .. } = self;
         let (killed, back) = (format!("{executed_at_kill}"), format!("{first_sent}"));
-        writeln!(f, "drill: kill -9 of the executor of authority {authority}, in mid-load\n")?;
+        writeln!(f, "drill: kill -9 of the executor ({process}) of authority {authority}, in mid-load\n")?;
         writeln!(f, "                     kill -9            started again        caught up")?;
         writeln!(f, "                        |                     |                 |")?;
         writeln!(

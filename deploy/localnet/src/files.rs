@@ -1,8 +1,9 @@
 //! Where things lie in the folder of a network.
 //!
 //! ```text
-//! D/genesis.toml   network.json   settled.bin
+//! D/genesis.toml   network.json   settled.bin   go-master
 //! D/authority-K/{consensus,executor}.{toml,log}   protocol.key   network.key   consensus-data/   executor-data/
+//! D/authority-K/master.{log,sock}   master-data/   blocks.sock   queries.sock        with Go masters
 //! ```
 
 use crate::process::Role;
@@ -40,11 +41,22 @@ impl Files {
         self.root.join("settled.bin")
     }
 
-    /// Output of one service.
+    /// The program of the Go masters, where the network has some: see [`crate::go_master`].
+    pub fn go_master(&self) -> PathBuf {
+        self.root.join("go-master")
+    }
+
+    /// What belongs to one authority.
+    pub fn authority(&self, index: usize) -> PathBuf {
+        self.root.join(format!("authority-{index}"))
+    }
+
+    /// Output of one process.
     pub fn log(&self, index: usize, role: Role) -> PathBuf {
-        self.root.join(format!("authority-{index}")).join(match role {
+        self.authority(index).join(match role {
             Role::Consensus => "consensus.log",
             Role::Executor => "executor.log",
+            Role::Master => "master.log",
         })
     }
 }

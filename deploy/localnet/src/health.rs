@@ -50,17 +50,17 @@ pub enum NotServing {
     Endpoint(#[from] EndpointError),
 }
 
-/// Waits until the process at `address` (host:port) says SERVING.
+/// Waits until the process at `uri` (as a gRPC client takes it) says SERVING.
 ///
 /// # Errors
 /// [`NotServing`]: at once when the process ends, else at the deadline.
 pub async fn wait_until_serving(
     process: &Process,
-    address: &str,
+    uri: String,
     deadline: Duration,
 ) -> Result<(), NotServing> {
     let (id, log) = (process.spec().id, &process.spec().log);
-    let mut health = HealthClient::new(channel(&format!("http://{address}"))?);
+    let mut health = HealthClient::new(channel(&uri)?);
     let serving = async {
         let mut poll = interval(POLL_INTERVAL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,9 @@
 //! Reading what an executor has executed, while its process does not run.
 
+mod go;
+
+pub use go::GoLedgerError;
+
 use executor_proxy::backend::{
     BackendError,
     embedded::{FOLDER, StoredCommit},
@@ -10,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+/// The last index that there can be.
+const LAST: u64 = u64::MAX;
 /// How long a process that was just killed may still hold the database.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// Reading in order needs little.
@@ -23,33 +29,92 @@ pub struct LedgerError {
     pub path: PathBuf,
     /// Why.
     #[source]
-    pub source: Box<BackendError>,
+    pub source: Unreadable,
 }
+
+/// Why a ledger cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The database of an embedded one.
+    #[error(transparent)]
+    Embedded(#[from] Box<BackendError>),
+    /// The file of a Go master.
+    #[error(transparent)]
+    Go(#[from] GoLedgerError),
+}
+
+/// Where the ledger of an executor is, and how it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerFolder {
+    /// Inside the proxy.
+    Embedded {
+        /// The data folder of the proxy.
+        data_dir: PathBuf,
+    },
+    /// In a Go master.
+    Go {
+        /// The program.
+        program: PathBuf,
+        /// The data folder of the master.
+        data_dir: PathBuf,
+    },
+}
+
+impl LedgerFolder {
+    /// Opens the ledger of an executor that does not run. Blocks; waits some seconds for the lock of a process that was
+    /// just killed.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(&self) -> Result<Ledger, LedgerError> {
+        match self {
+            Self::Embedded { data_dir } => Ledger::open(data_dir),
+            Self::Go { program, data_dir } => Ok(Ledger {
+                path: data_dir.clone(),
+                source: match data_dir.join(GO_FILE).is_file() {
+                    true => Source::Go { program: program.clone() },
+                    false => Source::None,
+                },
+            }),
+        }
+    }
+}
+
+/// The file of a Go master's ledger.
+const GO_FILE: &str = "ledger.db";
 
 /// The ledger of one executor.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    /// `None` for an executor that has never run.
-    store: Option<Store>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// An executor that has never run.
+    None,
+    Store(Store),
+    Go {
+        program: PathBuf,
+    },
 }
 
 impl Ledger {
-    /// Opens the ledger in the data folder of an executor that does not run. Blocks; waits some seconds for the lock of a
-    /// process that was just killed.
+    /// Opens the embedded ledger in the data folder of a proxy that does not run.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn open(data_dir: &Path) -> Result<Self, LedgerError> {
+    fn open(data_dir: &Path) -> Result<Self, LedgerError> {
         let path = data_dir.to_owned();
         let folder = data_dir.join(FOLDER);
         if !folder.join("db").is_file() {
-            return Ok(Self { path, store: None });
+            return Ok(Self { path, source: Source::None });
         }
         let options = StoreOptions { cache_bytes: CACHE_BYTES, lock_deadline: LOCK_DEADLINE };
         match Store::open(&folder, &options) {
-            Ok(store) => Ok(Self { path, store: Some(store) }),
-            Err(error) => Err(LedgerError { path, source: Box::new(BackendError::Open(error)) }),
+            Ok(store) => Ok(Self { path, source: Source::Store(store) }),
+            Err(error) => Err(LedgerError { path, source: Box::new(BackendError::Open(error)).into() }),
         }
     }
 
@@ -58,8 +123,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub fn at(&self, index: u64) -> Result<Option<StoredCommit>, LedgerError> {
-        let Some(store) = &self.store else { return Ok(None) };
-        StoredCommit::read(store, index).map_err(|error| self.error(error))
+        match &self.source {
+            Source::None => Ok(None),
+            Source::Store(store) => {
+                StoredCommit::read(store, index).map_err(|error| self.error(Box::new(error)))
+            }
+            // Its command counts from 1.
+            Source::Go { .. } if index == 0 => Ok(None),
+            Source::Go { program } => self.go(program, index, index).next().transpose(),
+        }
     }
 
     /// The last index executed; 0 before the first. Indexes have no holes, so that few of them have to be read.
@@ -71,9 +143,29 @@ impl Ledger {
     }
 
     /// All that was executed after an index, in order.
-    pub fn after(&self, index: u64) -> impl Iterator<Item = Result<StoredCommit, LedgerError>> + '_ {
+    pub fn after(&self, index: u64) -> Box<dyn Iterator<Item = Result<StoredCommit, LedgerError>> + '_> {
         let first = index.saturating_add(1);
-        let commits = self.store.iter().flat_map(move |store| StoredCommit::scan(store, first));
+        match &self.source {
+            Source::None => Box::new(std::iter::empty()),
+            Source::Store(store) => Box::new(
+                StoredCommit::scan(store, first)
+                    .map(|commit| commit.map_err(|error| self.error(Box::new(error)))),
+            ),
+            Source::Go { program } => Box::new(self.go(program, first, LAST)),
+        }
+    }
+
+    fn go(
+        &self,
+        program: &Path,
+        first: u64,
+        last: u64,
+    ) -> impl Iterator<Item = Result<StoredCommit, LedgerError>> + '_ {
+        let (commits, failed) = match go::Commits::read(program, &self.path, first, last) {
+            Ok(commits) => (Some(commits), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let commits = failed.into_iter().chain(commits.into_iter().flatten());
         commits.map(|commit| commit.map_err(|error| self.error(error)))
     }
 
@@ -85,8 +177,8 @@ impl Ledger {
         first_hole(index, self.after(index).map(|commit| Ok(commit?.index)))
     }
 
-    fn error(&self, error: BackendError) -> LedgerError {
-        LedgerError { path: self.path.clone(), source: Box::new(error) }
+    fn error(&self, error: impl Into<Unreadable>) -> LedgerError {
+        LedgerError { path: self.path.clone(), source: error.into() }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::{
     health::{self, NotServing},
-    network_file::NetworkFile,
+    master,
+    network_file::MasterEntry,
     prepare::Prepared,
     process::{Process, ProcessSpec, ProcessState, Role, ServiceId, Unowned},
+    service,
     usage::Usage,
 };
 use futures::future::{join_all, try_join_all};
@@ -84,12 +86,20 @@ pub struct Network {
     _writers: JoinSet<()>,
 }
 
-/// The two processes of an authority.
+/// The processes of an authority.
 #[derive(Debug)]
 struct Authority {
     consensus: Process,
     executor: Process,
+    /// Behind the executor, where that has no ledger of its own.
+    master: Option<Process>,
     node: NodeClient,
+}
+
+impl Authority {
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        [&self.consensus, &self.executor].into_iter().chain(&self.master)
+    }
 }
 
 impl Network {
@@ -104,9 +114,11 @@ impl Network {
             .iter()
             .map(|entry| {
                 let uri = format!("http://{}", entry.consensus.api_address);
+                let spawn = |role| spawn(&prepared, &options, entry.index, role);
                 Ok(Authority {
-                    executor: spawn(&prepared, &options, entry.index, Role::Executor)?,
-                    consensus: spawn(&prepared, &options, entry.index, Role::Consensus)?,
+                    master: entry.master.as_ref().map(|_| spawn(Role::Master)).transpose()?,
+                    executor: spawn(Role::Executor)?,
+                    consensus: spawn(Role::Consensus)?,
                     node: NodeClient::new(&uri)?,
                 })
             })
@@ -138,9 +150,9 @@ impl Network {
         entries.iter().map(|entry| format!("http://{}", entry.consensus.api_address)).collect()
     }
 
-    /// All processes: of each authority consensus-svc, then executor-proxy.
+    /// All processes: of each authority consensus-svc, executor-proxy, and the master where there is one.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
-        self.authorities.iter().flat_map(|authority| [&authority.consensus, &authority.executor])
+        self.authorities.iter().flat_map(Authority::processes)
     }
 
     /// One process; `None` for an authority that there is not.
@@ -172,17 +184,23 @@ impl Network {
     /// # Errors
     /// [`NotServing`] for the first that has ended, or does not serve at the deadline.
     pub async fn wait_until_serving(&self) -> Result<(), NotServing> {
-        let waits =
-            self.prepared.network.authorities.iter().zip(&self.authorities).flat_map(|(entry, authority)| {
-                [
-                    (&authority.executor, &entry.executor.api_address),
-                    (&authority.consensus, &entry.consensus.api_address),
-                ]
-            });
         let deadline = self.options.start_deadline;
-        try_join_all(waits.map(|(process, address)| health::wait_until_serving(process, address, deadline)))
-            .await?;
+        let waits = self.processes().filter_map(|process| {
+            let uri = self.uri(process.spec().id)?;
+            Some(health::wait_until_serving(process, uri, deadline))
+        });
+        try_join_all(waits).await?;
         Ok(())
+    }
+
+    /// `http://host:port` or `unix:PATH` of the API of one process; `None` for one that there is not.
+    pub fn uri(&self, id: ServiceId) -> Option<String> {
+        let entry = self.prepared.network.authorities.get(id.authority)?;
+        match id.role {
+            Role::Consensus => Some(format!("http://{}", entry.consensus.api_address)),
+            Role::Executor => Some(format!("http://{}", entry.executor.api_address)),
+            Role::Master => entry.master.as_ref().map(|master| master.api_address.clone()),
+        }
     }
 
     /// Newest index that any authority has committed or executed; 0 where none answers.
@@ -209,14 +227,16 @@ impl Network {
         self.processes().map(|process| (process.spec().id, process.usage())).collect()
     }
 
-    /// Stops all: SIGTERM to consensus first, then to the executors, so that what was sent is executed; kill -9 to what has not
-    /// ended after `drain`.
+    /// Stops all: SIGTERM to consensus first, then to the executors, then to the masters, so that what was sent is executed;
+    /// kill -9 to what has not ended after `drain`.
     ///
     /// # Errors
     /// [`Unowned`] where a task of ours has ended too early.
     pub async fn stop(&self, drain: Duration) -> Result<(), Unowned> {
         try_join_all(self.authorities.iter().map(|authority| authority.consensus.stop(drain))).await?;
         try_join_all(self.authorities.iter().map(|authority| authority.executor.stop(drain))).await?;
+        let masters = self.authorities.iter().filter_map(|authority| authority.master.as_ref());
+        try_join_all(masters.map(|master| master.stop(drain))).await?;
         Ok(())
     }
 }
@@ -229,20 +249,20 @@ fn spawn(
 ) -> Result<Process, StartError> {
     let id = ServiceId { authority: index, role };
     let entry = prepared.network.authorities.get(index);
-    let (config, log) = match (entry, role) {
-        (Some(entry), Role::Consensus) => (&entry.consensus.config, &entry.consensus.log),
-        (Some(entry), Role::Executor) => (&entry.executor.config, &entry.executor.log),
-        (None, _) => {
-            return Err(StartError::Spawn { id, source: io::ErrorKind::NotFound.into() });
-        }
+    let become_service = |config| (options.program.clone(), service::arguments(role, config));
+    let become_master = |entry: &MasterEntry| {
+        (prepared.files.go_master(), master::arguments(entry, &prepared.network.genesis))
     };
-    let spec = ProcessSpec {
-        id,
-        program: options.program.clone(),
-        config: config.clone(),
-        log: log.clone(),
-        restart: options.restart,
+    let command = entry.and_then(|entry| match role {
+        Role::Consensus => Some(become_service(&entry.consensus.config)),
+        Role::Executor => Some(become_service(&entry.executor.config)),
+        Role::Master => entry.master.as_ref().map(become_master),
+    });
+    let Some((program, arguments)) = command else {
+        return Err(StartError::Spawn { id, source: io::ErrorKind::NotFound.into() });
     };
+    let log = prepared.files.log(index, role);
+    let spec = ProcessSpec { id, program, arguments, log, restart: options.restart };
     Process::spawn(spec).map_err(|source| StartError::Spawn { id, source })
 }
 
@@ -250,14 +270,13 @@ fn spawn(
 fn write_network_file(prepared: &Prepared, authorities: &[Authority]) -> Result<JoinSet<()>, StartError> {
     let path = prepared.files.network_file();
     let mut network = prepared.network.clone();
-    for (entry, authority) in network.authorities.iter_mut().zip(authorities) {
-        entry.consensus.pid = authority.consensus.pid();
-        entry.executor.pid = authority.executor.pid();
+    for process in authorities.iter().flat_map(Authority::processes) {
+        network.note_pid(process.spec().id, process.pid());
     }
     network.write(&path).map_err(|source| StartError::NetworkFile { path: path.clone(), source })?;
     let network = Arc::new(Mutex::new(network));
     let mut writers = JoinSet::new();
-    for process in authorities.iter().flat_map(|authority| [&authority.consensus, &authority.executor]) {
+    for process in authorities.iter().flat_map(Authority::processes) {
         let (id, mut state) = (process.spec().id, process.state());
         let (network, path) = (Arc::clone(&network), path.clone());
         writers.spawn(async move {
@@ -267,20 +286,11 @@ fn write_network_file(prepared: &Prepared, authorities: &[Authority]) -> Result<
                     ProcessState::Ended { .. } => None,
                 };
                 let mut network = network.lock().unwrap_or_else(PoisonError::into_inner);
-                note_pid(&mut network, id, pid);
+                network.note_pid(id, pid);
                 // A full disk is told by the services; the old file stays.
                 let _ = network.write(&path);
             }
         });
     }
     Ok(writers)
-}
-
-fn note_pid(network: &mut NetworkFile, id: ServiceId, pid: Option<u32>) {
-    if let Some(entry) = network.authorities.get_mut(id.authority) {
-        match id.role {
-            Role::Consensus => entry.consensus.pid = pid,
-            Role::Executor => entry.executor.pid = pid,
-        }
-    }
 }

@@ -1,7 +1,10 @@
 //! Making a network's files, or finding those of one that was made before.
 
 use crate::{
+    executor::ExecutorKind,
     files::Files,
+    ledger::LedgerFolder,
+    master::{self, SocketError},
     network_file::{AuthorityEntry, ConsensusEntry, ExecutorEntry, NetworkFile},
     ports::free_base_port,
     process::Role,
@@ -9,10 +12,11 @@ use crate::{
 use consensus_svc::cli::genesis::{AuthorityFiles, NetworkError, NetworkOptions, write_network};
 use loadgen::Accounts;
 use metanode_proto::genesis::{GenesisAccount, GenesisFile, GenesisParameters};
+use metanode_shell::file::write_atomic;
 use reference_ledger::ChainId;
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -61,6 +65,25 @@ pub enum PrepareError {
         /// Authorities asked for.
         asked: u16,
     },
+    /// The folder holds a network with other executors: its ledgers are elsewhere.
+    #[error("the network in {} was made with --executor {found}, not {asked}: leave --executor out to resume it, or use another --dir", path.display())]
+    OtherExecutor {
+        /// The folder.
+        path: PathBuf,
+        /// What it was made with.
+        found: ExecutorKind,
+        /// What was asked for.
+        asked: ExecutorKind,
+    },
+    /// The folder has no room for the sockets of masters.
+    #[error("the path of a socket in {}", path.display())]
+    Socket {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SocketError,
+    },
 }
 
 /// What to make, if there is no network yet.
@@ -68,6 +91,8 @@ pub enum PrepareError {
 pub struct NewNetwork {
     /// How many authorities; `None` takes four, or what an existing network has.
     pub authorities: Option<u16>,
+    /// What stands behind the proxies; `None` takes the embedded ledger, or what an existing network has.
+    pub executor: Option<ExecutorKind>,
     /// How many accounts the genesis funds for the load.
     pub accounts: usize,
     /// Limits and intervals of the genesis.
@@ -93,6 +118,22 @@ impl Prepared {
     /// Accounts of the load that the genesis funds.
     pub fn accounts(&self) -> Accounts {
         Accounts::new(ACCOUNT_SEED, self.genesis.accounts.len())
+    }
+
+    /// Where the ledger of an authority is; `None` for an authority that there is not.
+    pub fn ledger(&self, authority: usize) -> Option<LedgerFolder> {
+        let entry = self.network.authorities.get(authority)?;
+        Some(match &entry.master {
+            None => LedgerFolder::Embedded { data_dir: entry.executor.data_dir.clone() },
+            Some(master) => {
+                LedgerFolder::Go { program: self.files.go_master(), data_dir: master.data_dir.clone() }
+            }
+        })
+    }
+
+    /// Where the ledgers of all authorities are.
+    pub fn ledgers(&self) -> Vec<LedgerFolder> {
+        (0..self.network.authorities.len()).filter_map(|authority| self.ledger(authority)).collect()
     }
 }
 
@@ -124,14 +165,24 @@ fn find(files: &Files, new: &NewNetwork) -> Result<NetworkFile, PrepareError> {
     {
         return Err(PrepareError::OtherSize { path: files.root().to_owned(), found, asked });
     }
-    for authority in &mut network.authorities {
-        (authority.consensus.pid, authority.executor.pid) = (None, None);
+    let kind = network.executor_kind;
+    if let Some(asked) = new.executor
+        && asked != kind
+    {
+        return Err(PrepareError::OtherExecutor { path: files.root().to_owned(), found: kind, asked });
     }
+    network.forget_pids();
     Ok(network)
 }
 
 fn make(files: &Files, new: NewNetwork) -> Result<NetworkFile, PrepareError> {
     let authorities = new.authorities.unwrap_or(4);
+    let kind = new.executor.unwrap_or_default();
+    // Before anything is made.
+    for index in 0..usize::from(authorities) {
+        master::entry(files, index, "", kind)
+            .map_err(|source| PrepareError::Socket { path: files.root().to_owned(), source })?;
+    }
     let base_port =
         free_base_port(authorities).map_err(|source| PrepareError::Ports { authorities, source })?;
     let balance = Accounts::GENESIS_BALANCE;
@@ -152,17 +203,29 @@ fn make(files: &Files, new: NewNetwork) -> Result<NetworkFile, PrepareError> {
         parameters: new.parameters,
         accounts,
     })?;
-    let entries = made.authorities.into_iter().map(|authority| entry(files, authority)).collect();
-    let network = NetworkFile { chain_id: made.chain_id, genesis: made.genesis, authorities: entries };
+    let authorities = made
+        .authorities
+        .into_iter()
+        .map(|authority| entry(files, authority, kind))
+        .collect::<Result<_, _>>()?;
+    let network =
+        NetworkFile { chain_id: made.chain_id, genesis: made.genesis, executor_kind: kind, authorities };
     let path = files.network_file();
     network.write(&path).map_err(|source| PrepareError::File { path, source })?;
     Ok(network)
 }
 
-fn entry(files: &Files, made: AuthorityFiles) -> AuthorityEntry {
+fn entry(files: &Files, made: AuthorityFiles, kind: ExecutorKind) -> Result<AuthorityEntry, PrepareError> {
     let index = usize::from(made.index);
-    AuthorityEntry {
+    let master = master::entry(files, index, &made.protocol_key, kind)
+        .map_err(|source| PrepareError::Socket { path: files.root().to_owned(), source })?;
+    if let Some(master) = &master {
+        set_backend(&made.executor_config, &master::backend(master))
+            .map_err(|source| PrepareError::File { path: made.executor_config.clone(), source })?;
+    }
+    Ok(AuthorityEntry {
         index,
+        master,
         consensus: ConsensusEntry {
             pid: None,
             peer_address: made.peer_address,
@@ -180,5 +243,12 @@ fn entry(files: &Files, made: AuthorityFiles) -> AuthorityEntry {
             log: files.log(index, Role::Executor),
             data_dir: made.folder.join("executor-data"),
         },
-    }
+    })
+}
+
+/// Puts another section in the place of the last one of a proxy's configuration, which is its backend.
+fn set_backend(config: &Path, section: &str) -> io::Result<()> {
+    let text = fs::read_to_string(config)?;
+    let (before, _) = text.split_once("[backend]").ok_or(io::ErrorKind::InvalidData)?;
+    write_atomic(config, format!("{before}{section}").as_bytes(), 0o644)
 }

@@ -3,12 +3,13 @@
 //! A task owns the child; it is killed when the task, and with it the runtime, ends. Its output goes to a log file, and it has a
 //! process group of its own, so that Ctrl-C in a terminal reaches this process alone, which then stops the others in order.
 
-use crate::{service::SERVICE_ARGUMENT, usage::Usage};
+use crate::usage::Usage;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
+    ffi::OsString,
     fmt,
     fs::OpenOptions,
     io,
@@ -23,13 +24,15 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
-/// The two services of an authority.
+/// The processes of an authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Orders.
     Consensus,
-    /// Executes.
+    /// Has them executed, in order, once each.
     Executor,
+    /// Executes, where that is not done inside the executor-proxy.
+    Master,
 }
 
 impl Role {
@@ -38,6 +41,7 @@ impl Role {
         match self {
             Self::Consensus => "consensus-svc",
             Self::Executor => "executor-proxy",
+            Self::Master => "go-master",
         }
     }
 }
@@ -47,7 +51,7 @@ impl Role {
 pub struct ServiceId {
     /// Index of the authority.
     pub authority: usize,
-    /// Which of its two services.
+    /// Which of its processes.
     pub role: Role,
 }
 
@@ -62,10 +66,10 @@ impl fmt::Display for ServiceId {
 pub struct ProcessSpec {
     /// Which one it is.
     pub id: ServiceId,
-    /// A program that calls [`crate::service::intercept`] first.
+    /// What is executed. It must end with its standard input.
     pub program: PathBuf,
-    /// Its configuration file.
-    pub config: PathBuf,
+    /// Its command line, without the program.
+    pub arguments: Vec<OsString>,
     /// Its output is appended here.
     pub log: PathBuf,
     /// Whether it is started again, after a short, growing pause, when it ends by itself or is killed by others.
@@ -336,9 +340,7 @@ fn start(spec: &ProcessSpec) -> io::Result<(Running, ProcessState)> {
     let mut child = Command::new(&spec.program)
         // What `ps` shows; the short name is set by the service itself.
         .arg0(spec.id.role.program())
-        .arg(SERVICE_ARGUMENT)
-        .args([spec.id.role.program(), "run", "--config"])
-        .arg(&spec.config)
+        .args(&spec.arguments)
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -3,9 +3,11 @@
 use crate::{
     args::{Arguments, Drill},
     drill::{self, DrillError, DrillReport},
+    executor::ExecutorKind,
     files::Files,
+    go_master::{self, GoError},
     interrupt::Interrupt,
-    ledger::{Ledger, LedgerError},
+    ledger::{LedgerError, LedgerFolder},
     monitor::Monitor,
     network::{Network, NetworkOptions, StartError},
     prepare::{NewNetwork, PrepareError, Prepared, prepare},
@@ -64,6 +66,9 @@ pub enum NotStarted {
     /// No files.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// No Go master.
+    #[error(transparent)]
+    Go(#[from] GoError),
     /// A ledger of an earlier run cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -157,7 +162,8 @@ async fn run_in(
 
     view.note("comparing the ledgers");
     let verdict = verdict(network.prepared(), after_index, settled_index).await?;
-    let mut summary = Summary::new(&report, &verdict, usage);
+    let kind = network.prepared().network.executor_kind;
+    let mut summary = Summary::new(kind, &report, &verdict, usage);
     summary.drill = drill;
     summary.interrupted = interrupt.ordered.is_cancelled();
     Ok(summary)
@@ -179,11 +185,21 @@ async fn start(
     view: &View,
 ) -> Result<Started, NotStarted> {
     let accounts = LoadOptions::accounts_for(arguments.rate);
-    let new = NewNetwork { authorities: arguments.authorities, accounts, ..NewNetwork::default() };
+    if arguments.executor.is_some_and(ExecutorKind::has_master) {
+        // Before there is a network that cannot be started.
+        go_master::check().await?;
+    }
+    let NewNetwork { parameters, .. } = NewNetwork::default();
+    let new =
+        NewNetwork { authorities: arguments.authorities, executor: arguments.executor, accounts, parameters };
     let prepared = prepare(files, new)?;
     let count = prepared.network.authorities.len();
     let doing = if prepared.resumed { "resuming" } else { "made keys and genesis of" };
     view.note(&format!("{doing} a network of {count} in {}", prepared.files.root().display()));
+    let kind = prepared.network.executor_kind;
+    if kind.has_master() {
+        go_master::build(&prepared.files.go_master(), |text| view.note(text)).await?;
+    }
     let after_index = last_index(&prepared)?;
     let genesis = prepared.genesis.clone();
     let mut accounts = prepared.accounts();
@@ -193,7 +209,8 @@ async fn start(
         view.note(note);
     }
 
-    view.note(&format!("starting {count} authorities and {count} executors"));
+    let masters = if kind.has_master() { format!(" and {count} Go masters") } else { String::new() };
+    view.note(&format!("starting {count} authorities, {count} executors{masters}"));
     let started = Instant::now();
     let options = NetworkOptions { restart: arguments.restart, ..NetworkOptions::new(program) };
     let network = Network::start(prepared, options).await?;
@@ -221,8 +238,7 @@ async fn start(
 
 /// Last index of the shortest ledger.
 fn last_index(prepared: &Prepared) -> Result<u64, LedgerError> {
-    let ledgers = prepared.network.authorities.iter();
-    let indexes = ledgers.map(|entry| Ledger::open(&entry.executor.data_dir)?.last_index());
+    let indexes = prepared.ledgers().into_iter().map(|folder| folder.open()?.last_index());
     Ok(indexes.collect::<Result<Vec<_>, _>>()?.into_iter().min().unwrap_or(0))
 }
 
@@ -303,10 +319,9 @@ async fn drilling(
 }
 
 async fn verdict(prepared: &Prepared, after_index: u64, settled_index: u64) -> Result<Verdict, RunError> {
-    let dirs: Vec<_> =
-        prepared.network.authorities.iter().map(|entry| entry.executor.data_dir.clone()).collect();
+    let folders: Vec<LedgerFolder> = prepared.ledgers();
     let settled = prepared.files.settled();
     let verdict =
-        tokio::task::spawn_blocking(move || verify(&dirs, after_index, settled_index, &settled)).await;
+        tokio::task::spawn_blocking(move || verify(&folders, after_index, settled_index, &settled)).await;
     Ok(verdict.map_err(io::Error::other)??)
 }

@@ -4,6 +4,7 @@
 //! A service ends with its parent, however the parent ends: its standard input is a pipe that the parent holds, and the
 //! system closes it for a parent that was killed.
 
+use crate::process::Role;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -12,12 +13,20 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     io::{self, Read},
+    path::Path,
     process::ExitCode,
     thread,
 };
 
 /// First argument of a process that is to become a service; not for people.
 pub const SERVICE_ARGUMENT: &str = "__service";
+
+/// The command line of a process that becomes this service, without the program.
+pub fn arguments(role: Role, config: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<_> = [SERVICE_ARGUMENT, role.program(), "run", "--config"].map(Into::into).into();
+    arguments.push(config.into());
+    arguments
+}
 
 /// Becomes the service that the arguments of this process name: `__service consensus-svc run --config F`. `None` where they
 /// name none. Call it first in `main`, before any thread or runtime is started.

@@ -1,6 +1,9 @@
 //! What a run ends with: for people, and as one JSON object.
 
-use crate::{drill::DrillReport, network::Network, process::Role, verify::Verdict, view::per_second};
+use crate::{
+    drill::DrillReport, executor::ExecutorKind, network::Network, process::Role, verify::Verdict,
+    view::per_second,
+};
 use loadgen::LoadReport;
 use metanode_client::GetStatusResponse;
 use serde::Serialize;
@@ -19,7 +22,8 @@ pub struct Summary {
     pub lost: u64,
     /// Executions beyond the first one of a transaction.
     pub duplicates: u64,
-    /// From intended submission to execution, in milliseconds; null where nothing was executed.
+    /// From intended submission to execution, in milliseconds; null where nothing was executed. Where results are not told it ends
+    /// when they are computed.
     pub p50_ms: Option<f64>,
     /// Likewise.
     pub p99_ms: Option<f64>,
@@ -43,6 +47,11 @@ pub struct Summary {
     pub holes: Vec<Option<u64>>,
     /// Executed, by the time from the first to the last.
     pub tx_per_s: f64,
+    /// What stood behind the proxies.
+    pub executor: ExecutorKind,
+    /// Of those that are settled, how many without a result told by the executor: the load computed it from the chain. With `go-uds`
+    /// nearly all of them. The ledgers have the last word on each: `executed`, `rejected` and `lost` are what they hold.
+    pub untold: u64,
     /// Sent more than once, because the fate of an earlier try was unknown.
     pub resubmitted: u64,
     /// Due, and never sent: too slow for the rate.
@@ -66,7 +75,7 @@ pub struct Summary {
 pub struct ProcessSummary {
     /// Index of its authority.
     pub authority: usize,
-    /// `consensus-svc` or `executor-proxy`.
+    /// `consensus-svc`, `executor-proxy` or `go-master`.
     pub service: &'static str,
     /// CPU time, user and system, in seconds.
     pub cpu_seconds: f64,
@@ -80,7 +89,12 @@ pub struct ProcessSummary {
 
 impl Summary {
     /// Puts the figures together.
-    pub fn new(report: &LoadReport, verdict: &Verdict, processes: Vec<ProcessSummary>) -> Self {
+    pub fn new(
+        executor: ExecutorKind,
+        report: &LoadReport,
+        verdict: &Verdict,
+        processes: Vec<ProcessSummary>,
+    ) -> Self {
         let millis = |latency: Option<Duration>| latency.map(|latency| latency.as_secs_f64() * 1e3);
         let tally = verdict.tally;
         let (digest, state_root) = verdict.at_index.first().copied().unzip();
@@ -102,6 +116,8 @@ impl Summary {
             behind: verdict.behind(),
             holes: verdict.holes.clone(),
             tx_per_s: per_second(tally.executed, report.elapsed),
+            executor,
+            untold: report.untold,
             resubmitted: report.resubmitted,
             unsent: report.unsent,
             first_rejection: report.first_rejection.clone(),
@@ -196,6 +212,13 @@ impl fmt::Display for Summary {
         if self.resubmitted + self.unsent > 0 {
             writeln!(f, "         resubmitted {}, due but never sent {}", self.resubmitted, self.unsent)?;
         }
+        if self.untold > 0 {
+            writeln!(
+                f,
+                "         of {} the executor told no result; the load computed it from the chain",
+                self.untold
+            )?;
+        }
         if let Some(reason) = &self.first_rejection {
             writeln!(f, "         first rejection: {reason}")?;
         }
@@ -249,7 +272,7 @@ mod tests {
             tally: Tally { executed, rejected, ..Tally::default() },
         };
         let load = LoadReport { submitted: executed + rejected, ..LoadReport::default() };
-        Summary::new(&load, &verdict, Vec::new())
+        Summary::new(ExecutorKind::Embedded, &load, &verdict, Vec::new())
     }
 
     #[test]

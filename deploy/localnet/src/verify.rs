@@ -6,17 +6,13 @@
 //! while the processes were stopped, one after the other.
 
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, LedgerFolder},
     settled,
 };
 use executor_proxy::backend::embedded::StoredOutcome;
 use loadgen::{Fate, Settled};
 use reference_ledger::Digest;
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 /// Most transactions that are held in memory at a time; longer runs are read in several passes.
 const TRANSACTIONS_A_PASS: u64 = 1_000_000;
@@ -74,19 +70,19 @@ pub struct Tally {
     pub duplicates: u64,
 }
 
-/// Compares the ledgers in these data folders, and looks for every transaction of the load that was recorded in `settled`
+/// Compares these ledgers, and looks for every transaction of the load that was recorded in `settled`
 /// among what was executed after `after_index`. All must have come to `settled_index`, and to the last transaction of the
 /// load. Blocks.
 ///
 /// # Errors
 /// [`VerifyError`].
 pub fn verify(
-    data_dirs: &[PathBuf],
+    folders: &[LedgerFolder],
     after_index: u64,
     settled_index: u64,
     settled: &Path,
 ) -> Result<Verdict, VerifyError> {
-    let ledgers = data_dirs.iter().map(|dir| Ledger::open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let ledgers = folders.iter().map(LedgerFolder::open).collect::<Result<Vec<_>, _>>()?;
     let last_indexes = ledgers.iter().map(Ledger::last_index).collect::<Result<Vec<_>, _>>()?;
     let index = last_indexes.iter().copied().min().unwrap_or(0);
     let at_index = states(&ledgers, index)?;
@@ -228,7 +224,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settled = folder.path().join("settled.bin");
         std::fs::write(&settled, []).unwrap();
-        let verdict = verify(&[folder.path().join("a"), folder.path().join("b")], 0, 0, &settled).unwrap();
+        let folder = |name| LedgerFolder::Embedded { data_dir: folder.path().join(name) };
+        let verdict = verify(&[folder("a"), folder("b")], 0, 0, &settled).unwrap();
         assert_eq!((verdict.index, verdict.equal, verdict.behind()), (0, true, vec![]));
         assert_eq!(verdict.tally, Tally::default());
     }

@@ -1,81 +1,17 @@
 //! The command line, as scripts and people use it: exit codes, the one JSON object, and nothing left behind.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use localnet::network_file::NetworkFile;
+#[path = "support/command.rs"]
+#[allow(dead_code, reason = "it serves other tests too")]
+mod command;
+
+use command::{is_gone, json, localnet, pids, running, send, wait_for};
 use nix::{
-    errno::Errno,
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use serde_json::Value;
-use std::{
-    fs,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
-
-/// Many times what each wait takes.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-fn localnet(arguments: &[&str], dir: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_localnet"))
-        .args(["--rate", "100", "--dir"])
-        .arg(dir)
-        .args(arguments)
-        .stdin(Stdio::null())
-        // As a shell does it for what it starts in the foreground.
-        .process_group(0)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    serde_json::from_str(&text).unwrap()
-}
-
-/// Polls: another process changes what is looked at.
-fn wait_for<T>(what: &str, condition: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "still not: {what}");
-        thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// Process ids of all services, once the load has begun.
-fn running(dir: &Path) -> Vec<Pid> {
-    wait_for("all services run, and the load has begun", || {
-        fs::metadata(dir.join("settled.bin")).ok().filter(|file| file.len() > 0)?;
-        pids(dir)
-    })
-}
-
-/// Process ids of all services, if all run.
-fn pids(dir: &Path) -> Option<Vec<Pid>> {
-    let network = NetworkFile::read(&dir.join("network.json")).ok()?;
-    let pids = network.authorities.iter().flat_map(|entry| [entry.consensus.pid, entry.executor.pid]);
-    pids.map(|pid| Some(Pid::from_raw(i32::try_from(pid?).unwrap()))).collect()
-}
-
-fn is_gone(pid: Pid) -> bool {
-    // A zombie, whose new parent has not looked yet, is gone too.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    kill(pid, None) == Err(Errno::ESRCH) || stat.contains(") Z ")
-}
-
-fn send(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
+use std::fs;
 
 #[test]
 fn a_run_ends_in_one_json_object_and_its_folder_can_be_resumed() {

@@ -1,7 +1,10 @@
 //! Supervision of child processes, with a shell script in place of a service.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use localnet::process::{Process, ProcessSpec, ProcessState, Role, ServiceId};
+use localnet::{
+    process::{Process, ProcessSpec, ProcessState, Role, ServiceId},
+    service,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -21,7 +24,7 @@ fn spec(folder: &TempDir, script: &str, restart: bool) -> ProcessSpec {
     ProcessSpec {
         id: ID,
         program,
-        config: folder.path().join("executor.toml"),
+        arguments: service::arguments(ID.role, &folder.path().join("executor.toml")),
         log: folder.path().join("executor.log"),
         restart,
     }

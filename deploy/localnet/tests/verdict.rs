@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use loadgen::LoadReport;
-use localnet::{files::Files, network_file::NetworkFile, summary::Summary, verify::verify};
+use localnet::{
+    executor::ExecutorKind, files::Files, ledger::LedgerFolder, network_file::NetworkFile, summary::Summary,
+    verify::verify,
+};
 use std::{fs, path::Path, process::Command};
 
 fn run(dir: &Path) {
@@ -35,23 +38,23 @@ fn a_ledger_that_misses_the_end_of_the_load_fails_the_verdict() {
     run(&dir);
     let files = Files::new(&dir);
     let network = NetworkFile::read(&files.network_file()).unwrap();
-    let mut data_dirs: Vec<_> =
-        network.authorities.iter().map(|entry| entry.executor.data_dir.clone()).collect();
+    let dirs = network.authorities.iter().map(|entry| entry.executor.data_dir.clone());
+    let mut folders: Vec<_> = dirs.map(|data_dir| LedgerFolder::Embedded { data_dir }).collect();
     let frozen = folder.path().join("frozen");
-    copy(&data_dirs[2], &frozen);
+    copy(&network.authorities[2].executor.data_dir, &frozen);
     run(&dir);
 
     let report = LoadReport { submitted: 200, ..LoadReport::default() };
-    let verdict = verify(&data_dirs, 0, 0, &files.settled()).unwrap();
+    let verdict = verify(&folders, 0, 0, &files.settled()).unwrap();
     assert_eq!((verdict.tally.executed, verdict.tally.lost), (200, 0));
-    let summary = Summary::new(&report, &verdict, Vec::new());
+    let summary = Summary::new(ExecutorKind::Embedded, &report, &verdict, Vec::new());
     assert!(summary.holds(), "{summary}");
 
-    data_dirs[2] = frozen;
-    let verdict = verify(&data_dirs, 0, 0, &files.settled()).unwrap();
+    folders[2] = LedgerFolder::Embedded { data_dir: frozen };
+    let verdict = verify(&folders, 0, 0, &files.settled()).unwrap();
     assert!(verdict.equal && verdict.last_indexes[2] < verdict.last_indexes[1]);
     assert_eq!((verdict.tally.executed, verdict.tally.lost), (200, 0));
-    let summary = Summary::new(&report, &verdict, Vec::new());
+    let summary = Summary::new(ExecutorKind::Embedded, &report, &verdict, Vec::new());
     assert!(!summary.holds(), "{summary}");
     assert_eq!(summary.behind, [2]);
 }

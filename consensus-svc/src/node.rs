@@ -14,7 +14,7 @@ mod liveness;
 mod storage;
 
 pub use health::EXECUTOR_HEALTH;
-pub use liveness::{ProgressView, Work};
+pub use liveness::{ProgressView, StallReason, Stalled, Work};
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

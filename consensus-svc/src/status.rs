@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Genesis};
 use metanode_proto::consensus::v1::{
-    ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
+    self, ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
 };
 use metanode_shell::grpc::{Shares, UntilSent};
@@ -21,7 +21,7 @@ use crate::{
     commit_log::{CommitFeed, CommitLog},
     commit_stream::ExecutorView,
     driver::Questioner,
-    node::{ProgressView, Work},
+    node::{ProgressView, StallReason, Stalled, Work},
     peer::PeerHandle,
     wire,
 };
@@ -93,23 +93,40 @@ impl NodeView {
         status
     }
 
-    /// What is to be done while no commit comes, where that is too long.
+    /// What is waited for, where that is too long.
     fn stall(&self, now: Instant) -> Option<Stall> {
-        let since = self.progress.borrow().stalled_since?;
-        let work = Work::of(&self.core.borrow());
-        // What there was to do may have gone a moment ago.
-        (!work.is_none()).then(|| Stall {
-            since_ms: explain::millis(now.saturating_duration_since(since)),
-            pooled_transactions: work.pooled_transactions,
-            uncommitted_blocks: work.uncommitted_blocks,
-            rounds_behind: work.rounds_behind,
-        })
+        let stalled = self.progress.borrow().stalled?;
+        stall(stalled, Work::of(&self.core.borrow()), now)
     }
 
     fn disconnected_peers(&self) -> Vec<u32> {
         let connected = self.peers.connected();
         (0u32..).zip(connected).filter(|(_, connected)| !connected).map(|(authority, _)| authority).collect()
     }
+}
+
+fn stall(Stalled { reason, since }: Stalled, work: Work, now: Instant) -> Option<Stall> {
+    let (reason, waits_for) = match reason {
+        // What there was to do may have gone a moment ago.
+        StallReason::NoCommit if work.is_none() => return None,
+        StallReason::NoCommit => (
+            v1::StallReason::NoCommit,
+            "a commit: too few authorities are heard, or this node has not caught up; `explain` names them",
+        ),
+        StallReason::OwnOnly => (
+            v1::StallReason::OwnOnly,
+            "an own block among the committed ones: others commit, but nothing of this node; its blocks may not reach them: check \
+             the address and the network key of this node in the genesis and configuration of its peers, and what lies between",
+        ),
+    };
+    Some(Stall {
+        since_ms: explain::millis(now.saturating_duration_since(since)),
+        pooled_transactions: work.pooled_transactions,
+        uncommitted_blocks: work.uncommitted_blocks,
+        rounds_behind: work.rounds_behind,
+        reason: reason.into(),
+        waits_for: waits_for.to_owned(),
+    })
 }
 
 const fn role(core: &CoreStatus) -> NodeRole {
@@ -228,6 +245,21 @@ fn counted<T>(answer: T, permit: UntilSent) -> Response<T> {
 mod tests {
     use super::*;
     use consensus_core::{CommitDigest, CommitIndex, Fork};
+
+    #[test]
+    fn l06_a_stall_says_what_is_waited_for_and_one_that_has_just_ended_is_none() {
+        let now = Instant::now();
+        let since = now.checked_sub(Duration::from_secs(31)).unwrap();
+        let told = |reason, work| stall(Stalled { reason, since }, work, now);
+        let work = Work { pooled_transactions: 4, ..Work::default() };
+        let unheard = told(StallReason::OwnOnly, work).unwrap();
+        assert_eq!((unheard.since_ms, unheard.pooled_transactions), (31_000, 4));
+        assert_eq!(unheard.reason(), v1::StallReason::OwnOnly);
+        assert!(unheard.waits_for.contains("others commit, but nothing of this node"), "{unheard:?}");
+        assert!(told(StallReason::OwnOnly, Work::default()).is_some(), "it was dropped, not committed");
+        assert_eq!(told(StallReason::NoCommit, work).unwrap().reason(), v1::StallReason::NoCommit);
+        assert_eq!(told(StallReason::NoCommit, Work::default()), None);
+    }
 
     #[test]
     fn d07_a_fork_is_named_before_every_other_reason() {

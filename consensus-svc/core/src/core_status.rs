@@ -49,6 +49,10 @@ pub struct CoreStatus {
     pub pooled_transactions: usize,
     /// Their counted bytes.
     pub pooled_bytes: u64,
+    /// Transactions that left the pool by being committed since the start.
+    pub pool_committed_total: u64,
+    /// Highest round of own blocks that are committed; genesis before the first.
+    pub own_committed_round: Round,
     /// Highest accepted round by authority.
     pub accepted_rounds: Vec<Round>,
     /// Own blocks that were made without a leader of the previous round.
@@ -68,6 +72,8 @@ pub struct CoreStatus {
     pub halted: bool,
     /// Whether enough was answered to the question of the start, and the machine has not stopped.
     pub may_propose: bool,
+    /// Whether own blocks would help nobody, so that none is made: this node catches up, or is far behind.
+    pub lags: bool,
     /// Set while this authority does not remember all that it signed, until it has signed again.
     pub amnesia: Option<Amnesia>,
     /// The own block from a peer that made it stop: this node's store is older than what was signed, or its key is used

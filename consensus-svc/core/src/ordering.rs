@@ -19,7 +19,7 @@ use crate::{
     linearizer::Linearizer,
     recovery::{RecoverError, RecoveredLog},
     reputation::Reputation,
-    types::{BlockRef, CommitIndex, Round, TransactionDigest},
+    types::{AuthorityIndex, BlockRef, CommitIndex, Round, TransactionDigest},
 };
 
 /// Decides leaders and turns them into commits: everything that follows from the DAG and the commits before.
@@ -159,6 +159,11 @@ impl Ordering {
     /// Round of the last leader of the last commit formed; genesis before the first.
     pub(crate) const fn last_leader_round(&self) -> Round {
         self.linearizer.last_leader_round()
+    }
+
+    /// Highest round of an authority's blocks that are committed; genesis before the first.
+    pub(crate) fn committed_round(&self, authority: AuthorityIndex) -> Round {
+        self.linearizer.committed_rounds().get(authority.as_usize()).copied().unwrap_or_default()
     }
 
     /// Whether a block above the GC round is committed, or in the open group.

@@ -27,6 +27,8 @@ pub struct Pool {
     lifetime: Duration,
     transactions: usize,
     bytes: u64,
+    /// What left by being committed, since the start.
+    committed_total: u64,
     next_arrival: u64,
     /// By ticket of arrival.
     queue: BTreeMap<u64, RecordId>,
@@ -44,6 +46,7 @@ impl Pool {
             lifetime: params.transaction_lifetime,
             transactions: 0,
             bytes: 0,
+            committed_total: 0,
             next_arrival: 0,
             queue: BTreeMap::new(),
             proposed: BTreeMap::new(),
@@ -64,6 +67,12 @@ impl Pool {
     /// Counted bytes in the pool, proposed ones included.
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Transactions that left the pool by being committed since the start, in whoever's block. Those that are dropped do not count,
+    /// nor those that others took and committed.
+    pub const fn committed_total(&self) -> u64 {
+        self.committed_total
     }
 
     /// Whether a transaction waits to be proposed.
@@ -174,9 +183,9 @@ impl Pool {
     /// Forgets a transaction that was committed, in whoever's block.
     pub fn committed(&mut self, digest: TransactionDigest) {
         let Some(id) = self.records.find(&digest) else { return };
-        if let Some(pooled) = self.leave(id)
-            && !pooled.is_proposed
-        {
+        let Some(pooled) = self.leave(id) else { return };
+        self.committed_total = self.committed_total.saturating_add(1);
+        if !pooled.is_proposed {
             self.queue.remove(&pooled.arrival);
         }
     }

@@ -138,3 +138,18 @@ fn a_transaction_in_two_recovered_blocks_waits_for_the_higher_one() {
     assert_eq!(pool.collect(at(100), Round::new(8)), digests([0]));
     assert!(pool.is_empty());
 }
+
+#[test]
+fn l06_only_what_a_commit_takes_out_counts_as_committed() {
+    let mut pool = pool();
+    pool.submit(at(0), batch([0, 1, 2]));
+    pool.propose(Round::new(4), 2, 10_000);
+    pool.committed(tx(0).digest());
+    pool.committed(tx(2).digest());
+    assert_eq!(pool.committed_total(), 2, "proposed or not");
+    pool.committed(tx(0).digest());
+    pool.committed(tx(9).digest());
+    assert_eq!(pool.committed_total(), 2, "it was not in the pool");
+    assert_eq!(pool.collect(at(100), Round::new(4)), digests([1]));
+    assert_eq!(pool.committed_total(), 2, "what is dropped is not committed");
+}

@@ -3,7 +3,9 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::Args;
-use metanode_proto::consensus::v1::{ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole};
+use metanode_proto::consensus::v1::{
+    ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole, StallReason,
+};
 use serde::Serialize;
 
 use super::{
@@ -72,8 +74,11 @@ pub struct Status {
     pub syncs_total: u64,
     /// Authorities whose block stream is not connected.
     pub disconnected_peers: Vec<u32>,
-    /// Milliseconds for which a commit is waited for, where that is too long; 0 while all is well.
+    /// Milliseconds for which a commit, or an own part in the commits, is waited for, where that is too long; 0 while all is
+    /// well.
     pub stalled_ms: u64,
+    /// Which of them: `no_commit` or `own_only`; empty while all is well, `unknown` for a newer node's word.
+    pub stall_reason: &'static str,
     /// Milliseconds since the newest commit of this process; null before the first.
     pub last_commit_ms_ago: Option<u64>,
     /// What an amnesiac waits for; empty for others.
@@ -110,6 +115,7 @@ impl From<GetStatusResponse> for Status {
             waiting_blocks: answer.waiting_blocks,
             syncs_total: answer.syncs_total,
             disconnected_peers: answer.disconnected_peers,
+            stall_reason: answer.stall.as_ref().map_or("", |stall| stall_text(stall.reason())),
             stalled_ms: answer.stall.map_or(0, |stall| stall.since_ms),
             last_commit_ms_ago: answer.last_commit_ms_ago,
             start_waits_for: answer.start_waits_for,
@@ -126,6 +132,17 @@ const fn role_text(role: NodeRole) -> &'static str {
         NodeRole::Stopped => "stopped",
         NodeRole::Amnesiac => "amnesiac",
         NodeRole::Unspecified => "unknown",
+    }
+}
+
+/// Others commit, and nothing of this node.
+const OWN_ONLY: &str = "own_only";
+
+const fn stall_text(reason: StallReason) -> &'static str {
+    match reason {
+        StallReason::NoCommit => "no_commit",
+        StallReason::OwnOnly => OWN_ONLY,
+        StallReason::Unspecified => "unknown",
     }
 }
 
@@ -173,7 +190,11 @@ fn table(status: &Status) -> String {
     let absent: Vec<_> = status.disconnected_peers.iter().map(ToString::to_string).collect();
     let stalled = match status.stalled_ms {
         0 => String::new(),
-        waited_ms => format!("no commit for {} s, see `explain`", waited_ms / 1_000),
+        waited_ms => {
+            let what =
+                if status.stall_reason == OWN_ONLY { "nothing of this node committed" } else { "no commit" };
+            format!("{what} for {} s, see `explain`", waited_ms / 1_000)
+        }
     };
     let catching_up = if status.catching_up { "  catching up" } else { "" };
     let certified = format!("{}{catching_up}", status.certified_index);

@@ -2,13 +2,13 @@
 //!
 //! | service name | SERVING while |
 //! |---|---|
-//! | `""`, `metanode.consensus.v1.TransactionService` | the node runs, has not stopped for a reason that a person must mend, and commits when there is something to do |
+//! | `""`, `metanode.consensus.v1.TransactionService` | the node runs, has not stopped for a reason that a person must mend, commits when there is something to do, and has its part in what is committed |
 //! | `metanode.consensus.v1.CommitService`, `...NodeService` | the node runs: what it has can be read also after a stop |
 //! | `metanode.executor.v1.ExecutorService` | the stream to the executor is open |
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
-use consensus_core::CoreStatus;
+use consensus_core::{CommitIndex, CoreStatus};
 use metanode_proto::consensus::v1::{commit_service_server, node_service_server, transaction_service_server};
 use metanode_telemetry::{metrics::ConsensusMetrics, names::as_i64};
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use super::liveness::{Liveness, ProgressView, Work};
+use super::liveness::{Liveness, Own, ProgressView, StallReason, Stalled, Work};
 use crate::{
     commit_log::Head,
     commit_stream::{Delivery, ExecutorView},
@@ -65,7 +65,8 @@ impl Health {
         reporter: HealthReporter,
         metrics: Arc<ConsensusMetrics>,
     ) -> Self {
-        let liveness = Liveness::new(stalled_after, signals.head.borrow().index);
+        let own = Own::of(&signals.core.borrow());
+        let liveness = Liveness::new(stalled_after, signals.head.borrow().index, own);
         Self { signals, liveness, progress, reporter, metrics }
     }
 
@@ -77,8 +78,8 @@ impl Health {
                 report(&self.reporter, verdict).await;
                 told = Some(verdict);
             }
-            let is_stalled = self.progress.borrow().stalled_since.is_some();
-            let deadline = self.liveness.deadline().filter(|_| !is_stalled);
+            let stalled = self.progress.borrow().stalled.map(|stalled| stalled.reason);
+            let deadline = self.liveness.deadline().filter(|_| stalled != Some(StallReason::NoCommit));
             let late = async move {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -104,33 +105,51 @@ impl Health {
     fn judge(&mut self) -> Verdict {
         let now = Instant::now();
         let head = self.signals.head.borrow_and_update().index;
-        let (halted, work) = {
+        let (halted, work, own) = {
             let core = self.signals.core.borrow_and_update();
-            (core.halted, Work::of(&core))
+            (core.halted, Work::of(&core), Own::of(&core))
         };
         let executor = self.signals.executor.borrow_and_update();
         self.metrics.executor_lag.set(head.get().saturating_sub(executor.executed_index.get()));
-        self.liveness.observe(now, head, work);
+        self.liveness.observe(now, head, work, own);
         let view = self.liveness.view(now);
         let before = self.progress.send_replace(view);
-        match (before.stalled_since, view.stalled_since) {
-            (None, Some(since)) => tracing::warn!(
-                commit_index = as_i64(head.get()),
-                waited_ms = i64::try_from((now - since).as_millis()).unwrap_or(i64::MAX),
-                pooled_transactions = as_i64(work.pooled_transactions),
-                uncommitted_blocks = as_i64(work.uncommitted_blocks),
-                rounds_behind = as_i64(work.rounds_behind),
-                "no commit comes, though there is something to do"
-            ),
-            (Some(_), None) => tracing::info!(commit_index = as_i64(head.get()), "commits come again"),
-            _ => {}
+        if before.stalled.map(|stalled| stalled.reason) != view.stalled.map(|stalled| stalled.reason) {
+            tell(now, head, work, own, view.stalled);
         }
         let stopped = executor.stop_reason().is_some() || halted;
         Verdict {
-            intake: !stopped && view.stalled_since.is_none(),
+            intake: !stopped && view.stalled.is_none(),
             readers: true,
             executor: matches!(executor.delivery, Delivery::Replaying | Delivery::Live),
         }
+    }
+}
+
+/// One event for each change of what is waited for too long.
+fn tell(now: Instant, head: CommitIndex, work: Work, own: Own, stalled: Option<Stalled>) {
+    let commit_index = as_i64(head.get());
+    let Some(Stalled { reason, since }) = stalled else {
+        tracing::info!(commit_index, "commits come again");
+        return;
+    };
+    let waited_ms = i64::try_from((now - since).as_millis()).unwrap_or(i64::MAX);
+    match reason {
+        StallReason::NoCommit => tracing::warn!(
+            commit_index,
+            waited_ms,
+            pooled_transactions = as_i64(work.pooled_transactions),
+            uncommitted_blocks = as_i64(work.uncommitted_blocks),
+            rounds_behind = as_i64(work.rounds_behind),
+            "no commit comes, though there is something to do"
+        ),
+        StallReason::OwnOnly => tracing::warn!(
+            commit_index,
+            waited_ms,
+            pooled_transactions = as_i64(work.pooled_transactions),
+            own_committed_round = as_i64(own.committed_round.get()),
+            "others commit, but nothing of this node: its blocks may not reach them"
+        ),
     }
 }
 

@@ -1,9 +1,15 @@
-//! Liveness judged by progress: a node that runs, answers, and commits nothing although there is something to do is not
-//! well (L06). Pure.
+//! Liveness judged by progress (L06). Pure. Two ways of not being well:
+//!
+//! - nothing is committed although there is something to do ([`StallReason::NoCommit`]): found by the clock alone;
+//! - others commit, and nothing of this node is among it although its transactions wait ([`StallReason::OwnOnly`]): its blocks do
+//!   not reach the others, while theirs reach it. Found at a commit, since only commits of others tell it from the first, and never
+//!   while this node may not propose, which has reasons of its own.
+//!
+//! The first is told where both hold.
 
 use std::time::Duration;
 
-use consensus_core::{CommitIndex, CoreStatus};
+use consensus_core::{CommitIndex, CoreStatus, Round};
 use tokio::time::Instant;
 
 /// What there is to do.
@@ -33,13 +39,56 @@ impl Work {
     }
 }
 
+/// What has become of this node's own part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    /// Whether this node makes blocks, or would with something to order: it has not stopped, knows what it signed, and keeps up.
+    pub(super) proposes: bool,
+    /// Transactions in the pool, proposed ones included.
+    pub(super) waiting: u64,
+    /// Transactions that left the pool by being committed, in whoever's block. Never falls.
+    pub(super) committed_total: u64,
+    /// Highest round of own blocks that are committed. Never falls.
+    pub(super) committed_round: Round,
+}
+
+impl Own {
+    /// Of a machine.
+    pub(super) const fn of(core: &CoreStatus) -> Self {
+        Self {
+            proposes: core.may_propose && core.amnesia.is_none() && !core.lags,
+            waiting: core.pooled_transactions as u64,
+            committed_total: core.pool_committed_total,
+            committed_round: core.own_committed_round,
+        }
+    }
+}
+
+/// In which way a node is not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StallReason {
+    /// No commit comes, though there is something to do.
+    NoCommit,
+    /// Commits come, and nothing of this node is in them, though its transactions wait.
+    OwnOnly,
+}
+
+/// A wait that is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// In which way.
+    pub reason: StallReason,
+    /// Since when.
+    pub since: Instant,
+}
+
 /// What is shown of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProgressView {
     /// When the newest commit of this process became durable; `None` before the first.
     pub last_commit: Option<Instant>,
-    /// Since when a commit is waited for, where that is too long; `None` while all is well.
-    pub stalled_since: Option<Instant>,
+    /// What is waited for, where that is too long; `None` while all is well.
+    pub stalled: Option<Stalled>,
 }
 
 /// Watches for progress.
@@ -50,17 +99,26 @@ pub(super) struct Liveness {
     last_commit: Option<Instant>,
     /// Since when there is something to do without a new commit.
     waiting_since: Option<Instant>,
+    own: OwnProgress,
 }
 
 impl Liveness {
-    /// A node with `commit` in its store starts.
-    pub(super) const fn new(stalled_after: Duration, commit: CommitIndex) -> Self {
-        Self { stalled_after, commit, last_commit: None, waiting_since: None }
+    /// A node with `commit` in its store starts, with this as its own part so far.
+    pub(super) fn new(stalled_after: Duration, commit: CommitIndex, own: Own) -> Self {
+        Self {
+            stalled_after,
+            commit,
+            last_commit: None,
+            waiting_since: None,
+            own: OwnProgress::new(stalled_after, own),
+        }
     }
 
-    /// Takes note of the newest durable commit and of what there is to do.
-    pub(super) fn observe(&mut self, now: Instant, commit: CommitIndex, work: Work) {
+    /// Takes note of the newest durable commit, of what there is to do, and of what became of the own part by then.
+    pub(super) fn observe(&mut self, now: Instant, commit: CommitIndex, work: Work, own: Own) {
+        self.own.note(own);
         if commit > self.commit {
+            self.own.commit_came(now, self.last_commit);
             self.commit = commit;
             self.last_commit = Some(now);
             self.waiting_since = None;
@@ -68,7 +126,7 @@ impl Liveness {
         self.waiting_since = (!work.is_none()).then(|| self.waiting_since.unwrap_or(now));
     }
 
-    /// When the wait becomes too long, if no commit comes before.
+    /// When the wait for a commit becomes too long, if none comes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.waiting_since.and_then(|since| since.checked_add(self.stalled_after))
     }
@@ -76,88 +134,80 @@ impl Liveness {
     /// How it stands.
     pub(super) fn view(&self, now: Instant) -> ProgressView {
         let is_late = self.deadline().is_some_and(|deadline| deadline <= now);
-        let stalled_since = self.waiting_since.filter(|_| is_late);
-        ProgressView { last_commit: self.last_commit, stalled_since }
+        let no_commit = self.waiting_since.filter(|_| is_late);
+        let no_commit = no_commit.map(|since| Stalled { reason: StallReason::NoCommit, since });
+        let own_only =
+            || self.own.stalled_since().map(|since| Stalled { reason: StallReason::OwnOnly, since });
+        ProgressView { last_commit: self.last_commit, stalled: no_commit.or_else(own_only) }
+    }
+}
+
+/// Whether this node has its part in what is committed: an own block, and of the transactions that wait, one that leaves the pool.
+///
+/// The block is asked for as well since a client that sends everything to several authorities would hide that this one is not heard.
+/// And transactions that are dropped are no sign of a block that was heard: with short lifetimes the pool of a node that is not heard
+/// empties by itself, and health that came back with that would invite the next ones to be dropped. So an own block must be
+/// committed again; with nothing to order that is in the next heartbeat.
+#[derive(Debug)]
+struct OwnProgress {
+    stalled_after: Duration,
+    /// As it was seen last.
+    last: Own,
+    /// For an own block among the committed ones.
+    block: OwnWait,
+    /// For a transaction that leaves the pool by a commit.
+    transaction: OwnWait,
+}
+
+/// One wait, counted in commits of others.
+#[derive(Clone, Copy, Debug, Default)]
+struct OwnWait {
+    /// The first commit that came without what is waited for.
+    since: Option<Instant>,
+    /// Whether one came when that was too long ago. It stays so until what is waited for has come.
+    is_late: bool,
+}
+
+impl OwnProgress {
+    fn new(stalled_after: Duration, own: Own) -> Self {
+        Self { stalled_after, last: own, block: OwnWait::default(), transaction: OwnWait::default() }
+    }
+
+    /// Takes note of the own part. While none is due, nothing is waited for.
+    fn note(&mut self, own: Own) {
+        let last = std::mem::replace(&mut self.last, own);
+        if !own.proposes || own.committed_round > last.committed_round {
+            self.block = OwnWait::default();
+        }
+        if !own.proposes || own.waiting == 0 || own.committed_total > last.committed_total {
+            self.transaction = OwnWait::default();
+        }
+    }
+
+    /// A commit has come after the one at `before`; [`OwnProgress::note`] knows of the own part in it.
+    fn commit_came(&mut self, now: Instant, before: Option<Instant>) {
+        let is_too_long = |since: Instant| now.saturating_duration_since(since) >= self.stalled_after;
+        // Nobody committed meanwhile: only what follows shows whether this node is heard.
+        let was_quiet = before.is_some_and(is_too_long);
+        let is_due = self.last.proposes && self.last.waiting > 0;
+        for wait in [&mut self.block, &mut self.transaction].into_iter().filter(|wait| !wait.is_late) {
+            if was_quiet {
+                wait.since = None;
+            }
+            wait.is_late = wait.since.is_some_and(is_too_long);
+            wait.since = wait.since.or(is_due.then_some(now));
+        }
+    }
+
+    /// Since when it has been without its part, where that is too long.
+    fn stalled_since(&self) -> Option<Instant> {
+        [self.block, self.transaction]
+            .into_iter()
+            .filter(|wait| wait.is_late)
+            .filter_map(|wait| wait.since)
+            .min()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(30);
-    const SOMETHING: Work = Work { pooled_transactions: 1, uncommitted_blocks: 0, rounds_behind: 0 };
-    const NOTHING: Work = Work { pooled_transactions: 0, uncommitted_blocks: 0, rounds_behind: 0 };
-
-    fn index(n: u64) -> CommitIndex {
-        CommitIndex::new(n)
-    }
-
-    struct Watched {
-        liveness: Liveness,
-        start: Instant,
-    }
-
-    fn watched() -> Watched {
-        Watched { liveness: Liveness::new(LIMIT, index(7)), start: Instant::now() }
-    }
-
-    impl Watched {
-        /// Observes, and answers with the seconds since the start since when it is stalled.
-        fn at(&mut self, second: u64, commit: u64, work: Work) -> Option<u64> {
-            let now = self.start + Duration::from_secs(second);
-            self.liveness.observe(now, index(commit), work);
-            self.liveness.view(now).stalled_since.map(|since| (since - self.start).as_secs())
-        }
-    }
-
-    #[test]
-    fn l06_something_to_do_without_a_commit_is_a_stall_once_the_limit_is_reached() {
-        let mut watched = watched();
-        assert_eq!(watched.at(5, 7, SOMETHING), None);
-        assert_eq!(watched.liveness.deadline(), Some(watched.start + Duration::from_secs(35)));
-        assert_eq!(watched.at(34, 7, SOMETHING), None);
-        assert_eq!(watched.at(35, 7, SOMETHING), Some(5));
-        assert_eq!(watched.at(99, 7, SOMETHING), Some(5));
-    }
-
-    #[test]
-    fn l06_each_kind_of_work_counts() {
-        let pooled = CoreStatus { pooled_transactions: 1, ..CoreStatus::default() };
-        let uncommitted = CoreStatus { uncommitted_blocks: 1, ..CoreStatus::default() };
-        let (round, credible_round) = (consensus_core::Round::new(4), consensus_core::Round::new(5));
-        let behind = CoreStatus { round, credible_round, ..CoreStatus::default() };
-        for core in [pooled, uncommitted, behind] {
-            assert!(!Work::of(&core).is_none(), "{core:?}");
-            assert_eq!(watched().at(0, 7, Work::of(&core)), None);
-        }
-        let level = CoreStatus { round: credible_round, credible_round: round, ..CoreStatus::default() };
-        assert!(Work::of(&level).is_none(), "who is ahead has nothing to catch up with");
-    }
-
-    #[test]
-    fn l06_a_commit_ends_a_stall_and_the_next_wait_starts_anew() {
-        let mut watched = watched();
-        watched.at(0, 7, SOMETHING);
-        assert_eq!(watched.at(40, 7, SOMETHING), Some(0));
-        assert_eq!(watched.at(41, 8, SOMETHING), None);
-        assert_eq!(watched.at(70, 8, SOMETHING), None);
-        assert_eq!(watched.at(71, 8, SOMETHING), Some(41));
-        assert_eq!(
-            watched.liveness.view(watched.start).last_commit,
-            Some(watched.start + Duration::from_secs(41))
-        );
-    }
-
-    #[test]
-    fn l06_nothing_to_do_is_never_a_stall_and_work_that_comes_later_counts_from_then() {
-        let mut watched = watched();
-        assert_eq!(watched.at(0, 7, NOTHING), None);
-        assert_eq!(watched.at(1_000, 7, NOTHING), None);
-        assert_eq!(watched.liveness.deadline(), None);
-        assert_eq!(watched.at(1_001, 7, SOMETHING), None);
-        assert_eq!(watched.at(1_030, 7, SOMETHING), None);
-        assert_eq!(watched.at(1_031, 7, SOMETHING), Some(1_001));
-        assert_eq!(watched.at(1_032, 7, NOTHING), None);
-    }
-}
+mod tests;

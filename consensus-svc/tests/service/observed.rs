@@ -12,7 +12,7 @@ use consensus_svc::{
     config::Config,
 };
 use metanode_proto::consensus::v1::{
-    ExecutorStep, ExplainRequest, ListEquivocationsRequest, ProposalReason, WaitFor,
+    ExecutorStep, ExplainRequest, ListEquivocationsRequest, ProposalReason, StallReason, WaitFor,
     node_service_client::NodeServiceClient,
 };
 use serde_json::Value;
@@ -52,6 +52,7 @@ async fn l06_one_of_four_that_is_alone_turns_its_health_and_says_whom_it_waits_f
     let event = process.event("no commit comes, though there is something to do").await;
     assert_eq!(event["pooled_transactions"], 1);
     let stall = process.status().await.stall.expect("it says so");
+    assert_eq!(stall.reason(), StallReason::NoCommit);
     assert!(
         stall.since_ms >= 1_000 && stall.pooled_transactions == 1 && stall.rounds_behind == 0,
         "{stall:?}"

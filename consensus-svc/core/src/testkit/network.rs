@@ -297,6 +297,12 @@ impl TestNetwork {
         self.cut.extend([(one, other), (other, one)]);
     }
 
+    /// Loses every message of an authority to the others from now on; it still hears them.
+    pub fn silence(&mut self, authority: AuthorityIndex) {
+        let others = self.others(authority);
+        self.cut.extend(others.into_iter().map(|other| (authority, other)));
+    }
+
     /// Mends every cut; streams resume.
     pub fn heal(&mut self) {
         for (from, to) in std::mem::take(&mut self.cut) {

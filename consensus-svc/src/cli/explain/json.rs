@@ -31,6 +31,8 @@ fn stall(stall: &Stall) -> Value {
         "pooled_transactions": stall.pooled_transactions,
         "uncommitted_blocks": stall.uncommitted_blocks,
         "rounds_behind": stall.rounds_behind,
+        "reason": word(stall.reason().as_str_name(), "STALL_REASON_"),
+        "waits_for": stall.waits_for,
     })
 }
 

@@ -1,7 +1,7 @@
 use metanode_proto::consensus::v1::{
     BlockRef, DecisionExplanation, DecisionReason, ExecutorExplanation, ExecutorState, ExecutorStep,
     ExplainResponse, FaultCount, Fork, LeaderSlot, MissingBlock, PeerExplanation, ProposalExplanation,
-    ProposalReason, SlotExplanation, SlotReason, Stall, Support,
+    ProposalReason, SlotExplanation, SlotReason, Stall, StallReason, Support,
 };
 
 use super::*;
@@ -83,6 +83,26 @@ other authorities
   2: round 12 (seen 14), not connected, heard 40.2 s ago, equivocation 2; connection refused
 ";
     assert_eq!(text::of(&sample()), expected);
+}
+
+#[test]
+fn l06_a_node_that_nobody_hears_is_told_where_to_look() {
+    let stall = Stall {
+        since_ms: 31_000,
+        pooled_transactions: 4,
+        reason: StallReason::OwnOnly.into(),
+        waits_for: "an own block; look at its address".to_owned(),
+        ..Stall::default()
+    };
+    let explained = ExplainResponse { stall: Some(stall), ..ExplainResponse::default() };
+    let text = text::of(&explained);
+    assert!(
+        text.starts_with(
+            "stalled     for 31.0 s, 4 transactions in the pool, waits for an own block; look at its address\n"
+        ),
+        "{text}"
+    );
+    assert_eq!(json::of(&explained)["stall"]["reason"], "own_only");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use metanode_proto::consensus::v1::{
     BlockRef, DecisionExplanation, DecisionReason, ExecutorExplanation, ExplainResponse, Fork, LeaderSlot,
     MissingBlock, PeerExplanation, ProposalExplanation, ProposalReason, SlotExplanation, SlotReason, Stall,
-    Support,
+    StallReason, Support,
 };
 
 use super::json::word;
@@ -43,6 +43,11 @@ fn section(lines: &mut Vec<String>, title: &str, rows: impl Iterator<Item = Stri
 }
 
 fn stall(stall: &Stall) -> String {
+    if stall.reason() == StallReason::OwnOnly {
+        let waited = seconds(stall.since_ms);
+        let pooled = stall.pooled_transactions;
+        return format!("for {waited}, {pooled} transactions in the pool, waits for {}", stall.waits_for);
+    }
     format!(
         "no commit for {}, though there is something to do: {} transactions in the pool, {} uncommitted blocks with \
          transactions, {} rounds behind",

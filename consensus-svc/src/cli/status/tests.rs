@@ -64,6 +64,9 @@ fn the_table_shows_what_a_person_looks_for() {
         "{}",
         table(&stalled)
     );
+    let unheard = Status { stall_reason: OWN_ONLY, ..stalled };
+    let row = "stalled       nothing of this node committed for 31 s, see `explain`\n";
+    assert!(table(&unheard).contains(row), "{}", table(&unheard));
     let amnesiac = Status { start_waits_for: "answers of authorities 2, 3".to_owned(), ..sample() };
     assert!(table(&amnesiac).contains("waits for     answers of authorities 2, 3\n"), "{}", table(&amnesiac));
     let away = Status { certified_index: 8, catching_up: true, ..sample() };

@@ -69,19 +69,41 @@ async fn l06_health_turns_when_no_commit_comes_and_back_with_the_next_one() {
     assert!(fixture.serves().await);
     advance(Duration::from_millis(1)).await;
     assert!(!fixture.serves().await, "nothing has happened, and that is what is wrong");
-    assert_eq!(fixture.progress.borrow().stalled_since, Some(since));
+    let stalled = Stalled { reason: StallReason::NoCommit, since };
+    assert_eq!(fixture.progress.borrow().stalled, Some(stalled));
 
     // The machine is busy all the time: rounds are no progress.
     fixture.core.send_modify(|core| core.round = Round::new(1_000));
     assert!(!fixture.serves().await);
     fixture.head.send_replace(head_at(1));
     assert!(fixture.serves().await);
-    assert_eq!(
-        *fixture.progress.borrow(),
-        ProgressView { last_commit: Some(Instant::now()), stalled_since: None }
-    );
+    assert_eq!(*fixture.progress.borrow(), ProgressView { last_commit: Some(Instant::now()), stalled: None });
     advance(LIMIT).await;
     assert!(!fixture.serves().await, "and turns again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l06_health_turns_when_others_alone_commit_and_back_with_an_own_part() {
+    let fixture = start();
+    fixture.core.send_modify(|core| core.may_propose = true);
+    fixture.pooled(3);
+    let since = Instant::now();
+    for beat in 1..=6 {
+        fixture.head.send_replace(head_at(beat));
+        assert!(fixture.serves().await, "at beat {beat}");
+        advance(LIMIT / 6).await;
+    }
+    fixture.head.send_replace(head_at(7));
+    assert!(!fixture.serves().await, "commits come, and nothing of this node is in them");
+    let stalled = Stalled { reason: StallReason::OwnOnly, since };
+    assert_eq!(fixture.progress.borrow().stalled, Some(stalled));
+
+    fixture.core.send_modify(|core| {
+        core.own_committed_round = Round::new(9);
+        core.pool_committed_total = 1;
+    });
+    fixture.head.send_replace(head_at(8));
+    assert!(fixture.serves().await);
 }
 
 #[tokio::test(start_paused = true)]

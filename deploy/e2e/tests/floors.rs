@@ -1,7 +1,7 @@
 //! The plan of the house, held to by a test: folders are floors, and a crate imports only from floors below its own.
 //!
 //! ```text
-//! 3  deploy/*                                       wires everything; nothing below depends on it
+//! 3  deploy/*   executor-conformance                wires everything; nothing below depends on it
 //! 2  consensus-svc   executor-proxy                 shells; never import each other
 //! 1  their cores, consensus-sim, the ledger, client pure, but for the client; the simulator stands on its core
 //! 0  proto  proto/telemetry  proto/shell            the contract, and what services stand on

@@ -1,7 +1,7 @@
 //! The plan, in one place. A new crate is added here, together with the workspace's `members`.
 
 /// The floor of each crate of the workspace.
-pub(crate) const FLOORS: [(&str, u8); 13] = [
+pub(crate) const FLOORS: [(&str, u8); 14] = [
     ("metanode-proto", 0),
     ("metanode-telemetry", 0),
     // What both services and the client share, since none of them may import another: not part of the contract.
@@ -14,6 +14,8 @@ pub(crate) const FLOORS: [(&str, u8); 13] = [
     ("reference-ledger", 1),
     ("consensus-svc", 2),
     ("executor-proxy", 2),
+    // Wires a master to the whole of its contract, and starts the proxy as one in its tests.
+    ("executor-conformance", 3),
     ("loadgen", 3),
     ("localnet", 3),
     ("e2e", 3),

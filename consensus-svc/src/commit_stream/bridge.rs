@@ -373,7 +373,7 @@ impl<S: CommitSource> Bridge<S> {
             AttemptError::Stop(reason) => return SessionEnd::Stop(reason.clone()),
             AttemptError::Moved { expected } => return self.moved(*expected),
             AttemptError::Call(CallError::Refused { status, .. }) => {
-                match stream_error::judge(status, self.outlets.executed_index().next()) {
+                match stream_error::judge(status, self.outlets.executed_index().next(), self.incarnation) {
                     Verdict::Stop(reason) => return SessionEnd::Stop(reason),
                     Verdict::HandshakeAgain { expected } => return self.moved(expected),
                     Verdict::Reconnect => true,

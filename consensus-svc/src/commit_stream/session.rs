@@ -206,7 +206,7 @@ impl<S: CommitSource> Session<S> {
     }
 
     fn judge(&self, status: &Status) -> SessionEnd {
-        match stream_error::judge(status, self.window.executed().next()) {
+        match stream_error::judge(status, self.window.executed().next(), self.stream.opened.incarnation) {
             Verdict::HandshakeAgain { expected } => {
                 tracing::warn!(
                     target: TARGET_STARTUP,

@@ -21,8 +21,12 @@ pub(crate) enum Verdict {
     Stop(StopReason),
 }
 
-/// Judges an error of any call to the executor. `next` is the first commit that it has not acknowledged.
-pub(crate) fn judge(error: &Status, next: CommitIndex) -> Verdict {
+/// Judges an error of any call to the executor. `next` is the first commit that it has not acknowledged, `incarnation` what this
+/// process was issued, 0 before that.
+///
+/// Order is by incarnation alone: only a higher one is another process. A stream that was ended by one of our own incarnation
+/// was repeated by the network on its way, or is an earlier one of ours; it is opened again.
+pub(crate) fn judge(error: &Status, next: CommitIndex, incarnation: u64) -> Verdict {
     let Some(found) = status::reason_of(error) else {
         return judge_by_code(error, None, next);
     };
@@ -30,6 +34,9 @@ pub(crate) fn judge(error: &Status, next: CommitIndex) -> Verdict {
         reason::COMMIT_GAP => Verdict::HandshakeAgain {
             expected: number(error, "expected_index").filter(|index| *index > 0).map(CommitIndex::new),
         },
+        reason::FENCED if incarnation > 0 && number(error, "incarnation") == Some(incarnation) => {
+            Verdict::Reconnect
+        }
         reason::FENCED => Verdict::Stop(StopReason::Fenced {
             incarnation: status::metadata_of(error, "incarnation").unwrap_or_default(),
         }),
@@ -85,8 +92,9 @@ mod tests {
 
     const NEXT: CommitIndex = CommitIndex::new(5);
 
+    /// Judged by a process of incarnation 2.
     fn judge(error: &Status) -> Verdict {
-        super::judge(error, NEXT)
+        super::judge(error, NEXT, 2)
     }
 
     #[test]
@@ -99,6 +107,21 @@ mod tests {
     fn d12_fencing_is_final() {
         let verdict = judge(&error(Code::Aborted, reason::FENCED));
         assert_eq!(verdict, Verdict::Stop(StopReason::Fenced { incarnation: "3".to_owned() }));
+        // Whoever does not say by whom is taken at the worst.
+        let unnamed = status::reason(Code::Aborted, reason::FENCED, "words", &[]);
+        assert_eq!(judge(&unnamed), Verdict::Stop(StopReason::Fenced { incarnation: String::new() }));
+    }
+
+    #[test]
+    fn d11_a_stream_that_our_own_incarnation_ended_is_opened_again() {
+        let by = |incarnation: u64| {
+            status::reason(Code::Aborted, reason::FENCED, "words", &[("incarnation", &incarnation)])
+        };
+        assert_eq!(judge(&by(2)), Verdict::Reconnect);
+        assert!(matches!(judge(&by(3)), Verdict::Stop(StopReason::Fenced { .. })));
+        // Before it was issued one, a process has none that could be its own.
+        let none = super::judge(&by(0), NEXT, 0);
+        assert!(matches!(none, Verdict::Stop(StopReason::Fenced { .. })));
     }
 
     #[test]

@@ -190,6 +190,19 @@ async fn d12_a_fenced_process_stops_streaming_for_good() {
 }
 
 #[tokio::test]
+async fn d11_a_stream_that_was_repeated_on_its_way_is_opened_again() {
+    let mut executor = Executor::start().await;
+    let fixture = Fixture::start(MemorySource::with(1), settings(&executor.uri())).await;
+    let stream = fixture.first_handshake(&mut executor, 1).await;
+    // The executor got the same opening once more, from somewhere between the two.
+    let repeated = status::reason(Code::Aborted, reason::FENCED, "as scripted", &[("incarnation", &1_u64)]);
+    stream.fail(repeated).await;
+    let stream = executor.handshake(fixture.at(1)).await;
+    assert_eq!(stream.opening.lease.as_ref().unwrap().incarnation, 1);
+    assert!(fixture.view.borrow().stop_reason().is_none(), "delivery goes on");
+}
+
+#[tokio::test]
 async fn a_position_that_moved_since_it_was_asked_is_asked_again() {
     let mut executor = Executor::start().await;
     let fixture = Fixture::start(MemorySource::with(5), settings(&executor.uri())).await;

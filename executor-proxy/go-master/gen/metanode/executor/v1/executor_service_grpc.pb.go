@@ -47,7 +47,8 @@ type ExecutorServiceClient interface {
 	// Errors that end the stream: FAILED_PRECONDITION with reason COMMIT_GAP (metadata expected_index, index: open again and
 	// resend from there), COMMIT_FORK (metadata index, ours, theirs: stop), WRONG_CHAIN or WRONG_AUTHORITY (stop), or
 	// WRONG_EPOCH (metadata ours, theirs: a commit of another epoch than the one in force); ABORTED with reason FENCED
-	// (metadata incarnation: a newer stream or process has taken over; final for the older process); INVALID_ARGUMENT with
+	// (metadata incarnation, the one that has taken over: a higher one is a newer process, and final for the older; one's own is
+	// another stream of the same process: open again); INVALID_ARGUMENT with
 	// reason MALFORMED_COMMIT (metadata index: stop) or MALFORMED_STREAM (messages in the wrong order, or an opening that
 	// breaks the contract); DEADLINE_EXCEEDED with reason OPENING_TIMEOUT (no first message within 10 s); RESOURCE_EXHAUSTED
 	// with reason TOO_MANY_CALLS, and RetryInfo, above the streams that there may be; UNAVAILABLE with
@@ -136,7 +137,8 @@ type ExecutorServiceServer interface {
 	// Errors that end the stream: FAILED_PRECONDITION with reason COMMIT_GAP (metadata expected_index, index: open again and
 	// resend from there), COMMIT_FORK (metadata index, ours, theirs: stop), WRONG_CHAIN or WRONG_AUTHORITY (stop), or
 	// WRONG_EPOCH (metadata ours, theirs: a commit of another epoch than the one in force); ABORTED with reason FENCED
-	// (metadata incarnation: a newer stream or process has taken over; final for the older process); INVALID_ARGUMENT with
+	// (metadata incarnation, the one that has taken over: a higher one is a newer process, and final for the older; one's own is
+	// another stream of the same process: open again); INVALID_ARGUMENT with
 	// reason MALFORMED_COMMIT (metadata index: stop) or MALFORMED_STREAM (messages in the wrong order, or an opening that
 	// breaks the contract); DEADLINE_EXCEEDED with reason OPENING_TIMEOUT (no first message within 10 s); RESOURCE_EXHAUSTED
 	// with reason TOO_MANY_CALLS, and RetryInfo, above the streams that there may be; UNAVAILABLE with

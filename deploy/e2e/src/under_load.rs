@@ -5,7 +5,7 @@ use loadgen::{Load, LoadOptions, LoadReport};
 use localnet::{
     files::Files,
     network::{Network, NetworkOptions},
-    prepare::{NewNetwork, prepare},
+    prepare::{NewNetwork, Prepared, prepare},
     settled::SettledWriter,
     verify::{Verdict, verify},
 };
@@ -43,10 +43,24 @@ impl UnderLoad {
         parameters: GenesisParameters,
         but: Option<usize>,
     ) -> anyhow::Result<Self> {
+        Self::start_as(program, parameters, but, async |_| Ok(())).await
+    }
+
+    /// As [`Self::start`], with files that `edit` has changed before the first process reads them.
+    ///
+    /// # Errors
+    /// Those of `edit`, and where a service does not start.
+    pub(crate) async fn start_as(
+        program: &Path,
+        parameters: GenesisParameters,
+        but: Option<usize>,
+        edit: impl AsyncFnOnce(&Prepared) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let accounts = LoadOptions::accounts_for(RATE_PER_S);
         let new = NewNetwork { authorities: Some(AUTHORITIES), executor: None, accounts, parameters };
         let prepared = prepare(Files::new(folder.path()), new)?;
+        edit(&prepared).await?;
         let accounts = prepared.accounts();
         let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;
         let (settled, writer) = SettledWriter::start(network.prepared().files.settled())?;

@@ -1,7 +1,7 @@
 //! The plan, in one place. A new crate is added here, together with the workspace's `members`.
 
 /// The floor of each crate of the workspace.
-pub(crate) const FLOORS: [(&str, u8); 14] = [
+pub(crate) const FLOORS: [(&str, u8); 15] = [
     ("metanode-proto", 0),
     ("metanode-telemetry", 0),
     // What both services and the client share, since none of them may import another: not part of the contract.
@@ -16,19 +16,21 @@ pub(crate) const FLOORS: [(&str, u8); 14] = [
     ("executor-proxy", 2),
     // Wires a master to the whole of its contract, and starts the proxy as one in its tests.
     ("executor-conformance", 3),
+    ("fault-proxy", 3),
     ("loadgen", 3),
     ("localnet", 3),
     ("e2e", 3),
 ];
 
 /// Imports within a floor that are allowed: from, to.
-pub(crate) const WITHIN_A_FLOOR: [(&str, &str); 6] = [
+pub(crate) const WITHIN_A_FLOOR: [(&str, &str); 7] = [
     ("metanode-telemetry", "metanode-proto"),
     ("metanode-shell", "metanode-proto"),
     ("consensus-sim", "consensus-core"),
     ("localnet", "loadgen"),
     ("e2e", "localnet"),
     ("e2e", "loadgen"),
+    ("e2e", "fault-proxy"),
 ];
 
 /// Crates without clock, IO, threads, async or randomness.

@@ -2,7 +2,8 @@
 //!
 //! [`kill_under_load`] is the story that the `kill_*` tests tell with different victims; each is a test file of its own, so
 //! that cargo runs one network at a time. [`wipe_under_load`] takes an authority's store away, and [`away_under_load`] keeps one
-//! away for long. [`faulty_link`] breaks the link between an authority and its executor. [`idle_network`] watches a network that nobody uses.
+//! away for long. [`faulty_link`] breaks the link of an authority to its
+//! executor, or from there to a master. [`idle_network`] watches a network that nobody uses.
 
 mod catch_up;
 mod faulty_link;
@@ -14,7 +15,7 @@ mod wait;
 mod wipe;
 
 pub use catch_up::{CatchUpStory, away_under_load};
-pub use faulty_link::{FaultyLinkStory, faulty_link};
+pub use faulty_link::{FaultyLinkStory, Hop, faulty_link};
 pub use idle::{IDLE_DELAY, IdleStory, idle_network};
 pub use kill::{Evidence, Story, Victims, kill_under_load};
 pub use wipe::{Return, WipeStory, wipe_under_load};

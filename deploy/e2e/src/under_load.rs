@@ -3,7 +3,9 @@
 use crate::wait::until;
 use loadgen::{Load, LoadOptions, LoadReport};
 use localnet::{
+    executor::ExecutorKind,
     files::Files,
+    go_master,
     network::{Network, NetworkOptions},
     prepare::{NewNetwork, Prepared, prepare},
     settled::SettledWriter,
@@ -24,6 +26,17 @@ const RATE_PER_S: u32 = 200;
 const ENOUGH: u64 = 100;
 const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 
+/// What a network is made with.
+#[derive(Debug, Default)]
+pub(crate) struct Setting {
+    /// Limits and intervals of the genesis.
+    pub(crate) parameters: GenesisParameters,
+    /// The authority that is given no load.
+    pub(crate) but: Option<usize>,
+    /// What stands behind the proxies. Masters in Go are built, which needs Go.
+    pub(crate) executor: ExecutorKind,
+}
+
 /// A network that executes transactions.
 pub(crate) struct UnderLoad {
     folder: TempDir,
@@ -43,7 +56,8 @@ impl UnderLoad {
         parameters: GenesisParameters,
         but: Option<usize>,
     ) -> anyhow::Result<Self> {
-        Self::start_as(program, parameters, but, async |_| Ok(())).await
+        let setting = Setting { parameters, but, executor: ExecutorKind::Embedded };
+        Self::start_as(program, setting, async |_| Ok(())).await
     }
 
     /// As [`Self::start`], with files that `edit` has changed before the first process reads them.
@@ -52,14 +66,18 @@ impl UnderLoad {
     /// Those of `edit`, and where a service does not start.
     pub(crate) async fn start_as(
         program: &Path,
-        parameters: GenesisParameters,
-        but: Option<usize>,
+        setting: Setting,
         edit: impl AsyncFnOnce(&Prepared) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let accounts = LoadOptions::accounts_for(RATE_PER_S);
-        let new = NewNetwork { authorities: Some(AUTHORITIES), executor: None, accounts, parameters };
+        let Setting { parameters, but, executor } = setting;
+        let new =
+            NewNetwork { authorities: Some(AUTHORITIES), executor: Some(executor), accounts, parameters };
         let prepared = prepare(Files::new(folder.path()), new)?;
+        if executor.has_master() {
+            go_master::build(&prepared.files.go_master(), |_| ()).await?;
+        }
         edit(&prepared).await?;
         let accounts = prepared.accounts();
         let network = Network::start(prepared, NetworkOptions::new(program.to_owned())).await?;

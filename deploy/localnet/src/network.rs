@@ -13,6 +13,7 @@ use futures::future::{join_all, try_join_all};
 use metanode_client::{CallError, GetStatusResponse, NodeClient};
 use metanode_shell::grpc::EndpointError;
 use std::{
+    ffi::OsString,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -67,12 +68,19 @@ pub struct NetworkOptions {
     pub restart: bool,
     /// How long services may take until they serve.
     pub start_deadline: Duration,
+    /// More flags for the masters, where there are some.
+    pub master_arguments: Vec<OsString>,
 }
 
 impl NetworkOptions {
     /// Services are `program`; nothing is restarted; 60 s to start.
     pub fn new(program: PathBuf) -> Self {
-        Self { program, restart: false, start_deadline: Duration::from_secs(60) }
+        Self {
+            program,
+            restart: false,
+            start_deadline: Duration::from_secs(60),
+            master_arguments: Vec::new(),
+        }
     }
 }
 
@@ -251,7 +259,9 @@ fn spawn(
     let entry = prepared.network.authorities.get(index);
     let become_service = |config| (options.program.clone(), service::arguments(role, config));
     let become_master = |entry: &MasterEntry| {
-        (prepared.files.go_master(), master::arguments(entry, &prepared.network.genesis))
+        let mut arguments = master::arguments(entry, &prepared.network.genesis);
+        arguments.extend_from_slice(&options.master_arguments);
+        (prepared.files.go_master(), arguments)
     };
     let command = entry.and_then(|entry| match role {
         Role::Consensus => Some(become_service(&entry.consensus.config)),

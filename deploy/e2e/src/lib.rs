@@ -20,5 +20,5 @@ pub use catch_up::{CatchUpStory, away_under_load};
 pub use faulty_link::{FaultyLinkStory, Hop, faulty_link};
 pub use idle::{IDLE_DELAY, IdleStory, idle_network};
 pub use kill::{Evidence, Story, Victims, kill_under_load};
-pub use soak::{EVERY_MS, Fault, Manner, Outcome, Plan, SoakOptions, SoakReport, soak};
+pub use soak::{Fault, Manner, Outcome, Plan, SoakOptions, SoakReport, Times, soak};
 pub use wipe::{Return, WipeStory, wipe_under_load};

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use e2e::{SoakOptions, soak};
+use e2e::{SoakOptions, Times, soak};
 use localnet::executor::ExecutorKind;
 use std::{env, process::ExitCode, time::Duration};
 
@@ -44,6 +44,9 @@ struct SoakArguments {
     /// Milliseconds between two faults, at least and at most: less finds more in less time.
     #[arg(long, value_name = "A..B", value_parser = range, default_value = "5000..15000")]
     every_ms: (u64, u64),
+    /// Milliseconds that a frozen process stands still, at least and at most.
+    #[arg(long, value_name = "A..B", value_parser = range, default_value = "1000..8000")]
+    frozen_ms: (u64, u64),
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -81,9 +84,16 @@ fn run(command: Command) -> anyhow::Result<bool> {
     let program = env::current_exe().context("cannot find this program's own file")?;
     let runtime = tokio::runtime::Runtime::new()?;
     match command {
-        Command::Soak(SoakArguments { executor, seconds, seed, rate, every_ms }) => {
+        Command::Soak(SoakArguments { executor, seconds, seed, rate, every_ms, frozen_ms }) => {
             let time = Duration::from_secs(seconds);
-            let options = SoakOptions { program, executor, time, seed, rate_per_s: rate, every_ms };
+            let options = SoakOptions {
+                program,
+                executor,
+                time,
+                seed,
+                rate_per_s: rate,
+                times: Times { every_ms, frozen_ms },
+            };
             let report = runtime.block_on(unless_interrupted(soak(&options, |line| println!("{line}"))))?;
             println!("{report}");
             Ok(report.holds())

@@ -13,7 +13,7 @@ mod plan;
 mod report;
 
 pub use fault::Outcome;
-pub use plan::{EVERY_MS, Fault, Manner, Plan};
+pub use plan::{Fault, Manner, Plan, Times};
 pub use report::SoakReport;
 
 use counter::Dropped;
@@ -40,9 +40,8 @@ pub struct SoakOptions {
     pub seed: u64,
     /// Transactions a second, over all authorities; at least 1.
     pub rate_per_s: u32,
-    /// Milliseconds between the beginning of one fault and of the next, at least and at most; [`EVERY_MS`]. One that takes longer to
-    /// come back makes the next one wait.
-    pub every_ms: (u64, u64),
+    /// How often, and for how long.
+    pub times: Times,
 }
 
 /// Runs a soak; `tell` is given a line as each thing happens.
@@ -109,7 +108,7 @@ async fn suffer(
     let start = Instant::now();
     let end = start + options.time;
     let (mut begun, mut executed) = (start, 0);
-    for fault in Plan::new(options.seed, field.network.len(), parts, options.every_ms) {
+    for fault in Plan::new(options.seed, field.network.len(), parts, options.times) {
         let due = begun + fault.after;
         let waiting = async {
             sleep_until(due.min(end)).await;

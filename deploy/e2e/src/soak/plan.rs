@@ -3,12 +3,24 @@
 use localnet::process::Role;
 use std::time::Duration;
 
-/// Milliseconds between the beginning of one fault and of the next, at least and at most.
-pub const EVERY_MS: (u64, u64) = (5_000, 15_000);
 /// How long a killed process stays away.
 const AWAY_MS: (u64, u64) = (0, 3_000);
-/// How long a frozen one stands still. Below the time that a proxy gives its executor, and consensus its proxy: 30 s.
-const FROZEN_MS: (u64, u64) = (1_000, 8_000);
+
+/// Times of a plan, in milliseconds, at least and at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Between the beginning of one fault and of the next; one that takes longer to come back makes the next one wait.
+    pub every_ms: (u64, u64),
+    /// How long a frozen process stands still. A proxy gives its executor 30 s, and consensus its proxy.
+    pub frozen_ms: (u64, u64),
+}
+
+impl Default for Times {
+    /// A fault every 5 to 15 s; frozen for 1 to 8 s.
+    fn default() -> Self {
+        Self { every_ms: (5_000, 15_000), frozen_ms: (1_000, 8_000) }
+    }
+}
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +58,19 @@ pub struct Plan {
     random: Random,
     authorities: usize,
     parts: Vec<Role>,
-    every_ms: (u64, u64),
+    times: Times,
 }
 
 impl Plan {
-    /// The plan of a seed, over these processes of so many authorities, a fault every so many milliseconds.
+    /// The plan of a seed, over these processes of so many authorities.
     ///
     /// # Panics
-    /// Where there are none, or the times are not in order.
-    pub fn new(seed: u64, authorities: usize, parts: &[Role], every_ms: (u64, u64)) -> Self {
+    /// Where there are none, or times are not in order.
+    pub fn new(seed: u64, authorities: usize, parts: &[Role], times: Times) -> Self {
         assert!(authorities > 0 && !parts.is_empty(), "a soak has somebody to hurt");
-        assert!(every_ms.0 <= every_ms.1, "{every_ms:?} are not in order");
-        Self { random: Random(seed), authorities, parts: parts.to_vec(), every_ms }
+        let is_ordered = |(least, most)| least <= most;
+        assert!(is_ordered(times.every_ms) && is_ordered(times.frozen_ms), "{times:?} are not in order");
+        Self { random: Random(seed), authorities, parts: parts.to_vec(), times }
     }
 }
 
@@ -65,12 +78,12 @@ impl Iterator for Plan {
     type Item = Fault;
 
     fn next(&mut self) -> Option<Fault> {
-        let Self { random, authorities, parts, every_ms } = self;
-        let after = random.between(*every_ms);
+        let Self { random, authorities, parts, times } = self;
+        let after = random.between(times.every_ms);
         let authority = random.index(*authorities);
         let part = *parts.get(random.index(parts.len()))?;
         let manner = match random.index(4) {
-            0 => Manner::Freeze { still: random.between(FROZEN_MS) },
+            0 => Manner::Freeze { still: random.between(times.frozen_ms) },
             1 => Manner::Kill { held: false, away: random.between(AWAY_MS) },
             _ => Manner::Kill { held: true, away: random.between(AWAY_MS) },
         };
@@ -110,20 +123,20 @@ mod tests {
 
     #[test]
     fn a_seed_is_one_plan_and_another_one_another() {
-        let plan = |seed| Plan::new(seed, 4, &PARTS, EVERY_MS).take(50).collect::<Vec<_>>();
+        let plan = |seed| Plan::new(seed, 4, &PARTS, Times::default()).take(50).collect::<Vec<_>>();
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
     }
 
     #[test]
     fn everybody_has_his_turn_within_the_times_that_are_promised() {
-        let faults: Vec<_> = Plan::new(1, 4, &PARTS, EVERY_MS).take(400).collect();
+        let faults: Vec<_> = Plan::new(1, 4, &PARTS, Times::default()).take(400).collect();
         for authority in 0..4 {
             for part in PARTS {
                 let of = faults.iter().filter(|fault| (fault.authority, fault.part) == (authority, part));
                 let (mut kills, mut freezes) = (0, 0);
                 for fault in of {
-                    assert!((EVERY_MS.0..=EVERY_MS.1).contains(&(fault.after.as_millis() as u64)));
+                    assert!((5..=15).contains(&fault.after.as_secs()), "{fault:?}");
                     match fault.manner {
                         Manner::Kill { .. } => kills += 1,
                         Manner::Freeze { .. } => freezes += 1,
@@ -132,7 +145,7 @@ mod tests {
                 assert!(kills > 0 && freezes > 0, "authority {authority}, {part:?}");
             }
         }
-        let embedded = Plan::new(1, 4, &PARTS[..2], EVERY_MS).take(100);
+        let embedded = Plan::new(1, 4, &PARTS[..2], Times::default()).take(100);
         assert!(embedded.into_iter().all(|fault| fault.part != Role::Master));
     }
 }

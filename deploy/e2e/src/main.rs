@@ -4,7 +4,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use e2e::{SoakOptions, Times, soak};
+use e2e::{ReplayOptions, SoakOptions, Times, replay, soak};
 use localnet::executor::ExecutorKind;
 use std::{env, process::ExitCode, time::Duration};
 
@@ -25,6 +25,10 @@ enum Command {
     /// Every 5 to 15 s one of consensus-svc, executor-proxy and master of a random authority is killed with -9 or frozen, and
     /// brought back. Prints a line as each thing happens, and one summary at the end.
     Soak(SoakArguments),
+    /// Replays a long log to an empty executor, and tells how fast, what each process uses, and what bounds it.
+    ///
+    /// Use a release build for figures: `cargo run --release -p e2e -- replay`.
+    Replay(ReplayArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +51,19 @@ struct SoakArguments {
     /// Milliseconds that a frozen process stands still, at least and at most.
     #[arg(long, value_name = "A..B", value_parser = range, default_value = "1000..8000")]
     frozen_ms: (u64, u64),
+}
+
+#[derive(Debug, clap::Args)]
+struct ReplayArguments {
+    /// What executes: go and go-uds need Go, and build the master first.
+    #[arg(long, value_enum, default_value_t = ExecutorKind::Go)]
+    executor: ExecutorKind,
+    /// Commits of the log, of one transfer each.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    commits: u64,
+    /// Bytes of each transfer, signature and all; at least 181.
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    tx_size: usize,
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -95,6 +112,12 @@ fn run(command: Command) -> anyhow::Result<bool> {
                 times: Times { every_ms, frozen_ms },
             };
             let report = runtime.block_on(unless_interrupted(soak(&options, |line| println!("{line}"))))?;
+            println!("{report}");
+            Ok(report.holds())
+        }
+        Command::Replay(ReplayArguments { executor, commits, tx_size }) => {
+            let options = ReplayOptions { program, executor, commits, tx_size_bytes: tx_size };
+            let report = runtime.block_on(unless_interrupted(replay(&options, |line| println!("{line}"))))?;
             println!("{report}");
             Ok(report.holds())
         }

@@ -1,6 +1,10 @@
 //! Accounts of the load, from a seed.
 
-use reference_ledger::{AccountKey, ChainId, Digest, SigningKey, TransferBody, account_key};
+use bytes::Bytes;
+use reference_ledger::{
+    AccountKey, ChainId, Digest, MAX_MEMO_BYTES, MIN_TRANSFER_BYTES, SigningKey, TransferBody, account_key,
+};
+use std::collections::VecDeque;
 
 const KEY_DOMAIN: &str = "metanode/loadgen/account/v1";
 
@@ -44,6 +48,21 @@ impl Accounts {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()
+    }
+
+    /// Signed transfers of so many bytes, without end: the accounts take turns, and each sends to the one after it. `None` where no
+    /// transfer has that size, or there are no accounts.
+    pub fn transfers(self, chain_id: ChainId, size_bytes: usize) -> Option<impl Iterator<Item = Bytes>> {
+        let memo_bytes = size_bytes.checked_sub(MIN_TRANSFER_BYTES).filter(|memo| *memo <= MAX_MEMO_BYTES)?;
+        let memo = vec![b'.'; memo_bytes];
+        let mut senders: VecDeque<_> = self.deal(1).into_iter().flatten().collect();
+        (!senders.is_empty()).then_some(std::iter::from_fn(move || {
+            let mut sender = senders.pop_front()?;
+            let signed = sender.sign(chain_id, &memo)?;
+            sender.advance();
+            senders.push_back(sender);
+            Some(signed.bytes)
+        }))
     }
 
     /// Deals the accounts out to authorities in turn; each sends to the one after it.
@@ -118,7 +137,7 @@ impl Sender {
 /// A transaction's bytes and digest.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {
-    pub(crate) bytes: bytes::Bytes,
+    pub(crate) bytes: Bytes,
     pub(crate) digest: Digest,
 }
 
@@ -131,6 +150,16 @@ mod tests {
         let (small, large) = (Accounts::new(7, 3), Accounts::new(7, 9));
         assert!(large.keys().take(3).eq(small.keys()));
         assert!(Accounts::new(8, 3).keys().zip(small.keys()).all(|(other, key)| other != key));
+    }
+
+    #[test]
+    fn transfers_have_their_size_and_no_two_are_alike() {
+        let transfers = Accounts::new(7, 3).transfers(ChainId([1; 32]), 200).unwrap();
+        let some: Vec<_> = transfers.take(9).collect();
+        assert!(some.iter().all(|bytes| bytes.len() == 200));
+        assert_eq!(some.iter().collect::<std::collections::BTreeSet<_>>().len(), 9);
+        assert!(Accounts::new(7, 3).transfers(ChainId([1; 32]), MIN_TRANSFER_BYTES - 1).is_none());
+        assert!(Accounts::new(7, 0).transfers(ChainId([1; 32]), 200).is_none());
     }
 
     #[test]

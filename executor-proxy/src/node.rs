@@ -30,8 +30,8 @@ use crate::{
 /// Requests that may wait for the driver. More wait at their callers.
 const WAITING_REQUESTS: usize = 16;
 
-/// Connections at a time: one of consensus, which always has a call open and so keeps its place, and those of health checks and
-/// of operators.
+/// Connections at a time: one of consensus, which keeps its place by its client stream, and those of health checks and of
+/// operators.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Why a proxy did not start.

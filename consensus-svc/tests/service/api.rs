@@ -195,6 +195,33 @@ async fn l06_one_connection_that_reads_no_explanation_leaves_them_to_others() {
     assert!(!unread[0].is_finished(), "the first answer is still not read");
 }
 
+/// As many connections as there may be, each with a call that costs its owner nothing and never ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t06_watches_held_on_every_connection_do_not_keep_a_new_client_out() {
+    let network = LoneNetwork::new();
+    let executor = Executor::start().await;
+    let process = network.start(&executor.uri()).await;
+    let hold = || async {
+        let mut client = HealthClient::new(process.channel());
+        let request = HealthCheckRequest { service: String::new() };
+        let mut watch = client.watch(request).await.unwrap().into_inner();
+        watch.message().await.unwrap().unwrap();
+        (client, watch)
+    };
+    let held = (0..grpc::MAX_CONNECTIONS).map(|_| hold());
+    let mut held = soon("all watches", futures::future::join_all(held)).await;
+
+    process.submit(&["a"], WaitFor::Committed).await.unwrap();
+    let first = soon(
+        "the end of one",
+        futures::future::select_all(held.iter_mut().map(|(_, watch)| Box::pin(watch.message()))),
+    )
+    .await;
+    assert!(first.0.is_err(), "it was closed, to be begun again by whoever wants it");
+    let (_, again) = soon("a watch", hold()).await;
+    drop(again);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t03_a_batch_too_large_to_decode_is_refused_as_other_sizes_are() {
     let network = LoneNetwork::new();

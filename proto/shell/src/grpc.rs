@@ -27,8 +27,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that one connection may have open at a time. More wait.
 pub const MAX_CONCURRENT_STREAMS: u32 = 256;
-/// Connections that a listener has open at a time, unless told otherwise. One more closes the one that has been without a call
-/// for longest; where all have calls, it waits. Each costs one file descriptor, and at most the receive window of HTTP/2 in memory (1 MiB).
+/// Connections that a listener has open at a time, unless told otherwise. One more closes the one that is worth least: an idle one, one
+/// that only waits for news, and last one whose call the service has worked on for a second. Each costs one file descriptor, and at most the receive window of HTTP/2 in memory (1 MiB).
 pub const MAX_CONNECTIONS: usize = 512;
 /// Time that a new connection has for its first bytes, and a call for its message.
 pub const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);

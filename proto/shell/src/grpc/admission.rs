@@ -9,7 +9,8 @@
 //! A request that is larger than its service decodes is an INVALID_ARGUMENT that names both sizes, as other sizes are.
 //!
 //! After: a handler puts [`UntilSent`] into its response; the permit in there is given back when the answer has been
-//! sent, or dropped. Until then the connection of the call is not idle ([`Caller`]).
+//! sent, or dropped. Until then the connection of the call is not idle ([`Caller`]); it is told when the service begins to work on
+//! the call and when each part of the answer goes.
 
 use super::{Caller, RECEIVE_TIMEOUT, Shares, callers::OpenCall, shares::Held};
 use crate::status::{self, WithRetry};
@@ -94,12 +95,16 @@ impl Admission {
         move || budget_bytes.saturating_sub(budget.available_permits()) as u64
     }
 
+    fn is_client_stream(&self, path: &str) -> bool {
+        self.client_streams.iter().any(|stream| stream == path)
+    }
+
     /// What a call holds while it is received. `None`: it is small.
     fn admit(&self, path: &str, caller: Option<&Caller>) -> Result<Option<Receiving>, Status> {
         if path.starts_with(REFLECTION) {
             return Ok(None);
         }
-        if self.client_streams.iter().any(|stream| stream == path) {
+        if self.is_client_stream(path) {
             return Ok(Some(Receiving::Stream { _held: self.streams.try_hold(caller)? }));
         }
         Ok(Some(Receiving::Message {
@@ -160,22 +165,28 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let caller = request.extensions().get::<Caller>();
-        let open = caller.map(Caller::begin);
-        let receiving = match self.admission.admit(request.uri().path(), caller) {
+        let path = request.uri().path();
+        let receiving = match self.admission.admit(path, caller) {
             Ok(receiving) => receiving,
             Err(refusal) => return Box::pin(async move { Ok(refusal.into_http()) }),
         };
+        let is_client_stream = self.admission.is_client_stream(path);
+        let open = caller.map(|caller| Arc::new(caller.begin(is_client_stream)));
         let request = match receiving {
             Some(receiving) => {
-                request.map(|body| Body::new(RequestBody { body, receiving: Some(receiving) }))
+                let (receiving, open) = (Some(receiving), open.clone());
+                request.map(|body| Body::new(RequestBody { body, receiving, open }))
             }
             None => request,
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut answer = in_our_words(answer.await?);
+            if let Some(open) = &open {
+                open.answered();
+            }
             let permit = answer.extensions_mut().remove::<UntilSent>();
-            Ok(answer.map(|body| Body::new(ResponseBody { body, permit, _open: open })))
+            Ok(answer.map(|body| Body::new(ResponseBody { body, permit, open })))
         })
     }
 }
@@ -227,6 +238,8 @@ struct RequestBody {
     body: Body,
     /// Until the body has ended.
     receiving: Option<Receiving>,
+    /// Until then too.
+    open: Option<Arc<OpenCall>>,
 }
 
 impl RequestBody {
@@ -234,7 +247,16 @@ impl RequestBody {
     fn fail(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.body = Body::empty();
         self.receiving = None;
+        self.open = None;
         Poll::Ready(Some(Err(status)))
+    }
+
+    /// It has ended: from here on the service works on the call.
+    fn end(&mut self) {
+        self.receiving = None;
+        if let Some(open) = self.open.take() {
+            open.received();
+        }
     }
 }
 
@@ -249,14 +271,14 @@ impl HttpBody for RequestBody {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 if this.body.is_end_stream() {
-                    this.receiving = None;
+                    this.end();
                 } else if let Err(refusal) = receiving.count(bytes) {
                     return this.fail(refusal);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(end) => {
-                this.receiving = None;
+                this.end();
                 Poll::Ready(end)
             }
             Poll::Pending => match receiving.poll_late(cx) {
@@ -280,7 +302,7 @@ struct ResponseBody {
     body: Body,
     /// Of an answer that counts until the last of it is sent.
     permit: Option<UntilSent>,
-    _open: Option<OpenCall>,
+    open: Option<Arc<OpenCall>>,
 }
 
 /// A part of one that counts. The transport takes whole messages out of the body long before their reader takes them, so that each
@@ -305,6 +327,9 @@ impl HttpBody for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(_)), Some(open)) = (&frame, &self.open) {
+            open.moved();
+        }
         let Some(permit) = &self.permit else { return frame };
         let part = |data| Bytes::from_owner(Part { data, _permit: permit.clone() });
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(part))))

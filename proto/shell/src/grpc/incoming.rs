@@ -5,7 +5,7 @@
 
 use super::{
     Caller, MAX_CONNECTIONS, RECEIVE_TIMEOUT,
-    callers::{Place, Places},
+    callers::{PATIENCE, Place, Places},
 };
 use std::{
     io,
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// Connections of `listener`, at most [`MAX_CONNECTIONS`] at a time, with TCP_NODELAY: messages are small and answers
 /// are waited for. Ends never, and yields no errors.
 pub fn incoming(listener: TcpListener) -> Incoming {
-    Incoming { listener, places: Places::new(MAX_CONNECTIONS), waiting: None, pause: None }
+    Incoming { listener, places: Places::new(MAX_CONNECTIONS), waiting: None, patience: None, pause: None }
 }
 
 /// See [`incoming`].
@@ -42,6 +42,8 @@ pub struct Incoming {
     places: Places,
     /// Accepted, without a place yet.
     waiting: Option<TcpStream>,
+    /// How long it may wait before a call that is worked on ends for it.
+    patience: Option<Pin<Box<Sleep>>>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -59,6 +61,19 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Place> {
+        if let Poll::Ready(place) = self.places.poll_enter(cx, false) {
+            return Poll::Ready(place);
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        ready!(patience.as_mut().poll(cx));
+        // The next one of them may be asked to go only after another wait.
+        self.patience = None;
+        self.places.poll_enter(cx, true)
+    }
+}
+
 impl Stream for Incoming {
     type Item = io::Result<Connection>;
 
@@ -70,10 +85,11 @@ impl Stream for Incoming {
                 this.pause = None;
             }
             if let Some(stream) = this.waiting.take() {
-                let Poll::Ready(place) = this.places.poll_enter(cx) else {
+                let Poll::Ready(place) = this.poll_enter(cx) else {
                     this.waiting = Some(stream);
                     return Poll::Pending;
                 };
+                this.patience = None;
                 return Poll::Ready(Some(Ok(Connection::new(stream, place))));
             }
             let accepted = ready!(this.listener.poll_accept(cx));
@@ -171,7 +187,6 @@ impl Connected for Connection {
 mod tests {
     use super::*;
     use crate::grpc::bind;
-    use std::task::Waker;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_stream::StreamExt;
 
@@ -188,7 +203,8 @@ mod tests {
         let open = connections.open_connections();
         let (_a, first) = connected(&mut connections, address).await;
         let (_b, mut second) = connected(&mut connections, address).await;
-        let call = first.connect_info().begin();
+        let call = first.connect_info().begin(false);
+        call.received();
         let _c = TcpStream::connect(address).await.unwrap();
         let next = tokio::spawn(async move { connections.next().await.unwrap().unwrap() });
         let error = second.read_u8().await.unwrap_err();
@@ -201,18 +217,22 @@ mod tests {
         assert_eq!(open(), 0);
     }
 
-    #[tokio::test]
-    async fn one_connection_more_waits_while_all_have_calls() {
+    #[tokio::test(start_paused = true)]
+    async fn t06_one_connection_more_waits_a_moment_for_calls_that_are_worked_on() {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut connections = incoming(listener).at_most(1);
-        let (_a, first) = connected(&mut connections, address).await;
-        let _call = first.connect_info().begin();
+        let (_a, mut first) = connected(&mut connections, address).await;
+        let call = first.connect_info().begin(false);
+        call.received();
         let _b = TcpStream::connect(address).await.unwrap();
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(Pin::new(&mut connections).poll_next(&mut cx).is_pending());
-        drop(first);
-        connections.next().await.unwrap().unwrap();
+        let begun = tokio::time::Instant::now();
+        let next = tokio::spawn(async move { connections.next().await.unwrap().unwrap() });
+        let error = first.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert!(begun.elapsed() >= PATIENCE, "after {:?}", begun.elapsed());
+        drop((call, first));
+        next.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -113,7 +113,7 @@ mod tests {
 
     fn places() -> [crate::grpc::callers::Place; 5] {
         let places = Places::new(8);
-        [(); 5].map(|()| match places.poll_enter(&mut Context::from_waker(Waker::noop())) {
+        [(); 5].map(|()| match places.poll_enter(&mut Context::from_waker(Waker::noop()), false) {
             Poll::Ready(place) => place,
             Poll::Pending => panic!("there is room"),
         })

@@ -177,7 +177,8 @@ async fn a_message_that_does_not_come_ends_its_call_at_the_deadline() {
     let (part, parts) = mpsc::channel(2);
     part.try_send(data(FREE_BYTES + 10)).unwrap();
     let receiving = admission.admit(ECHO, None).unwrap();
-    let mut body = Body::new(RequestBody { body: Body::new(Fed(ReceiverStream::new(parts))), receiving });
+    let mut body =
+        Body::new(RequestBody { body: Body::new(Fed(ReceiverStream::new(parts))), receiving, open: None });
     next(&mut body).await.unwrap().unwrap();
     assert_eq!(admission.budget.available_permits(), 990);
     let begun = tokio::time::Instant::now();

@@ -169,11 +169,16 @@ impl Bench {
         self.settle(session, to).await
     }
 
+    /// Reads acknowledgements until all that was sent is acknowledged, and judges each.
+    pub(crate) async fn settle(&mut self, session: &mut Session, sent: u64) -> Outcome {
+        self.settle_some(session, sent, sent).await
+    }
+
     /// Reads acknowledgements until a commit is acknowledged, and judges each.
-    pub(crate) async fn settle(&mut self, session: &mut Session, to: u64) -> Outcome {
+    pub(crate) async fn settle_some(&mut self, session: &mut Session, to: u64, sent: u64) -> Outcome {
         while session.acknowledged < to {
             let one = session.stream.acknowledgement(session.acknowledged + 1).await?;
-            session.acknowledged = self.judge_acknowledgement(&one, session.acknowledged, to)?;
+            session.acknowledged = self.judge_acknowledgement(&one, session.acknowledged, sent)?;
         }
         Ok(())
     }

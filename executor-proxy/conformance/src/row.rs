@@ -58,7 +58,7 @@ pub fn equal<T: PartialEq + fmt::Display>(what: &str, expected: &T, came: &T) ->
     if expected == came {
         Ok(())
     } else {
-        Err(Failure::new(format!("{what} = {expected}"), format!("{what} = {came}")))
+        Err(Failure::new(format!("{what} = {expected}"), came.to_string()))
     }
 }
 

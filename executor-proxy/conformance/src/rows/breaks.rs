@@ -19,7 +19,7 @@ pub(super) async fn hang_up(bench: &mut Bench) -> Outcome {
         let (from, to) = (session.acknowledged + 1, session.acknowledged + AHEAD);
         bench.send(&session, from, to).await?;
         let some = from + bench.dice.roll(&(0..=10));
-        bench.settle(&mut session, some.min(to)).await?;
+        bench.settle_some(&mut session, some, to).await?;
         let acknowledged = session.acknowledged;
         // The connection goes with its client.
         drop(session);
@@ -77,15 +77,13 @@ pub(super) async fn kill(bench: &mut Bench) -> Outcome {
         let incarnation = session.incarnation;
         let (first, to) = (session.acknowledged + 1, session.acknowledged + AHEAD);
         bench.send(&session, first, to).await?;
-        let some = bench.dice.roll(&(0..=AHEAD - 10));
-        while session.acknowledged < first + some {
-            let one = session.stream.acknowledgement(session.acknowledged + 1).await?;
-            session.acknowledged = bench.judge_acknowledgement(&one, session.acknowledged, to)?;
-            if bench.dice.roll(&(0..=3)) == 0 {
-                break;
-            }
-        }
-        let reported = bench.position().await?.block_number;
+        let reported = if bench.dice.roll(&(0..=1)) == 0 {
+            until_reported(bench, first).await?
+        } else {
+            let some = bench.dice.roll(&(0..=AHEAD - 10));
+            bench.settle_some(&mut session, first + some, to).await?;
+            bench.position().await?.block_number
+        };
         bench.kill().await?;
         // What is still on its way to us counts too.
         while let Answer::Acknowledged(one) = session.stream.next().await? {
@@ -125,6 +123,19 @@ pub(super) async fn loading(bench: &mut Bench) -> Outcome {
         bench.execute(&mut session, last + 3).await?;
     }
     Ok(())
+}
+
+/// Asks until a commit from `first` on is reported, or a number of times; the last answer. What is reported so early is what a
+/// master may have told before it was durable.
+async fn until_reported(bench: &mut Bench, first: u64) -> Outcome<u64> {
+    let mut reported = 0;
+    for _ in 0..200 {
+        reported = bench.position().await?.block_number;
+        if reported >= first {
+            break;
+        }
+    }
+    Ok(reported)
 }
 
 fn not_below(came: u64, least: u64, why: &str) -> Outcome {

@@ -98,11 +98,11 @@ pub(crate) enum Service {
     Silent,
     /// By other blocks.
     False(Vec<VerifiedBlock>),
-    /// By bytes that are not what the digest names.
+    /// By bytes that are not what the digest names, or not signed.
     Falsified(Bytes),
 }
 
-pub(crate) use ranges::RangeService;
+pub(crate) use ranges::{RangeMaterial, RangeService};
 
 /// All that one own block becomes.
 #[derive(Debug, Default)]

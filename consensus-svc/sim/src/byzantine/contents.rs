@@ -1,4 +1,5 @@
-//! Blocks whose content is not what the digest names that they are sent for.
+//! Blocks that are not what they are sent for: of another content than the digest names, or not signed by their author. A digest does
+//! not cover the signature.
 
 use bytes::Bytes;
 use consensus_core::{Transaction, VerifiedBlock};
@@ -22,5 +23,16 @@ impl Byzantine {
         let signed = block.signed_bytes();
         let signature = signed.slice(signed.len().saturating_sub(SIGNATURE_BYTES)..);
         Bytes::from([content.canonical_bytes(), signature.to_vec()].concat())
+    }
+
+    /// The very block, with one bit of its signature flipped.
+    pub(super) fn unsign(&mut self, block: &VerifiedBlock) -> Bytes {
+        let mut bytes = block.signed_bytes().to_vec();
+        let bit = self.rng.place(SIGNATURE_BYTES * 8);
+        let place = bytes.len().saturating_sub(SIGNATURE_BYTES) + bit / 8;
+        if let Some(byte) = bytes.get_mut(place) {
+            *byte ^= 1 << (bit % 8);
+        }
+        Bytes::from(bytes)
     }
 }

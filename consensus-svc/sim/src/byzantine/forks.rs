@@ -2,11 +2,27 @@
 
 use bytes::Bytes;
 use consensus_core::{
-    AuthorityIndex, BlockDigest, BlockRef, Commit, CommitDigest, CommitVote, RangeBytes, Signer, Stake,
-    Timestamp, VerifiedBlock,
+    AuthorityIndex, BlockDigest, BlockRef, ChainPoint, Commit, CommitDigest, CommitVote, RangeBytes, Signer,
+    Stake, Timestamp, VerifiedBlock,
 };
 
 use super::Byzantine;
+
+/// The last commit of a range again, as the next one of a chain behind which there is none: each of its parts is true.
+pub(super) fn continued(after: ChainPoint, range: &RangeBytes) -> RangeBytes {
+    let last = range.commits.last().map(|bytes| Commit::decode(bytes.clone()));
+    let Some(Ok(last)) = last else { return RangeBytes::default() };
+    let commit = Commit { index: after.index.next(), previous_digest: after.digest, ..last };
+    let is_named = |bytes: &&Bytes| {
+        let block = VerifiedBlock::from_store((*bytes).clone());
+        block.is_ok_and(|block| commit.blocks.contains(&block.reference()))
+    };
+    RangeBytes {
+        blocks: range.blocks.iter().filter(is_named).cloned().collect(),
+        commits: vec![commit.canonical_bytes().into()],
+        certifiers: Vec::new(),
+    }
+}
 
 impl Byzantine {
     /// Leaves of the certificate just enough to hold more than a third of the stake, liars last: what an honest node that

@@ -1,9 +1,9 @@
 //! False certified commits: nobody but a quorum can make true ones, and whoever asks finds that out by itself.
 
 use bytes::Bytes;
-use consensus_core::{CommitDigest, RangeBytes, VerifiedBlock};
+use consensus_core::{ChainPoint, CommitDigest, RangeBytes, VerifiedBlock};
 
-use super::{Byzantine, Deeds};
+use super::{Byzantine, Deeds, forks::continued};
 use crate::fault::Fault;
 
 /// How a question for commits is answered.
@@ -22,35 +22,50 @@ pub(crate) enum RangeService {
     },
 }
 
+/// What a liar can make its answer of.
+#[derive(Clone, Debug)]
+pub(crate) struct RangeMaterial {
+    /// The end of the asker's chain.
+    pub(crate) after: ChainPoint,
+    /// What follows, as an honest node would send it.
+    pub(crate) honest: RangeBytes,
+    /// The same under a later certificate, if there is one: more than an honest node sends at a time.
+    pub(crate) long: RangeBytes,
+    /// What follows, certified or not, without a certificate.
+    pub(crate) bare: RangeBytes,
+    /// What follows genesis.
+    pub(crate) old: RangeBytes,
+}
+
 impl Byzantine {
-    /// How it answers a question for commits, to which `honest` is the answer; `bare` are the same and later ones without a
-    /// certificate, `old` begins at the first commit.
-    pub(crate) fn serve_range(
-        &mut self,
-        honest: &RangeBytes,
-        bare: RangeBytes,
-        old: RangeBytes,
-    ) -> RangeService {
-        let has_nothing = honest.commits.is_empty() && bare.commits.is_empty();
-        if !self.habits.forges_commits || has_nothing || self.rng.chance(15_000) {
+    /// How it answers a question for commits.
+    pub(crate) fn serve_range(&mut self, material: RangeMaterial) -> RangeService {
+        let RangeMaterial { after, honest, long, bare, old } = material;
+        if !self.habits.forges_commits || old.commits.is_empty() || self.rng.chance(15_000) {
             return RangeService::Honest;
         }
         if honest.commits.is_empty() {
-            let (range, lie) = self.show_fork(bare);
+            let base = if bare.commits.is_empty() { continued(after, &old) } else { bare };
+            let (range, lie) = self.show_fork(base);
             return RangeService::False { range, lie: Some(lie) };
         }
-        let mut range = honest.clone();
+        let mut range = honest;
         let lie = match self.rng.below(16) {
-            0..3 => {
+            0..2 => {
                 self.thin_out(&mut range);
                 Some(Fault::ThinCertificate)
             }
-            3..6 => {
+            2..5 => {
                 let (fork, lie) = self.show_fork(range);
                 range = fork;
                 Some(lie)
             }
-            6..13 => {
+            5..10 => {
+                range = long;
+                self.change_one(&mut range);
+                Some(Fault::FalseContent)
+            }
+            10..13 => {
                 self.change_content(&mut range);
                 Some(Fault::FalseContent)
             }
@@ -91,14 +106,10 @@ impl Byzantine {
 
     /// Something in it is not what its digest names.
     fn change_content(&mut self, range: &mut RangeBytes) {
-        match self.rng.below(7) {
-            0 | 1 => self.fork(range),
-            2..5 => self.change_one(range),
-            _ => self.falsify_one(range),
-        }
+        if self.rng.chance(50_000) { self.fork(range) } else { self.falsify_one(range) }
     }
 
-    /// Another content for one of the blocks, rather for one of a liar, which it can sign.
+    /// Another content, or another signature, for one of the blocks, rather for one of a liar, which it can sign.
     fn falsify_one(&mut self, range: &mut RangeBytes) {
         let read = |bytes: &Bytes| VerifiedBlock::from_store(bytes.clone()).ok();
         let of_liars =
@@ -110,7 +121,8 @@ impl Byzantine {
             own => own[self.rng.place(own.len())],
         };
         if let Some(block) = range.blocks.get(place).and_then(read) {
-            range.blocks[place] = self.falsify(&block);
+            let unsigns = self.rng.chance(40_000);
+            range.blocks[place] = if unsigns { self.unsign(&block) } else { self.falsify(&block) };
         }
     }
 

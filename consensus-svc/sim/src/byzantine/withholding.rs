@@ -27,7 +27,10 @@ impl Byzantine {
         match (self.rng.below(4), wanted) {
             (0, _) => Service::Refused,
             (1, _) => Service::Silent,
-            (2, Some(wanted)) => Service::Falsified(self.falsify(wanted)),
+            (2, Some(wanted)) => {
+                let unsigns = self.rng.chance(40_000);
+                Service::Falsified(if unsigns { self.unsign(wanted) } else { self.falsify(wanted) })
+            }
             _ => Service::False(self.recent.iter().rev().take(3).cloned().collect()),
         }
     }

@@ -28,12 +28,12 @@ impl ScriptWriter<'_> {
         self.at(at_ms, Happening::Crash { node, down_ms: most.min(self.duration_ms - at_ms) });
     }
 
-    /// One node after the other is down, or cut off, for a sixth of the time or more; some die again as they come back.
+    /// One node after the other is down, or cut off, for a tenth of the time or more; some die again as they come back.
     pub(super) fn absences(&mut self) {
         let mut at_ms = self.rng.between(200, 1_500);
         while at_ms < self.duration_ms {
             let node = self.rng.place(self.nodes);
-            let away_ms = self.rng.between(self.duration_ms / 6, self.duration_ms * 2 / 3);
+            let away_ms = self.rng.between(self.duration_ms / 10, self.duration_ms / 2);
             if self.rng.chance(40_000) {
                 let one_way = self.rng.chance(30_000);
                 self.at(at_ms, Happening::Partition { group: vec![node], one_way });
@@ -47,7 +47,7 @@ impl ScriptWriter<'_> {
                 let effects = u32::try_from(self.rng.below(12)).unwrap_or(0);
                 self.at(at_ms, Happening::CrashAfterEffects { node, effects, down_ms: 50 });
             }
-            at_ms += self.rng.between(2_000, 5_000);
+            at_ms += self.rng.between(1_000, 4_000);
         }
         self.at(self.duration_ms - 1, Happening::Mend);
     }

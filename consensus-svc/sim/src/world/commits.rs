@@ -6,7 +6,14 @@ use consensus_core::{
 };
 
 use super::{Event, World, setup::index};
-use crate::{byzantine::RangeService, disk::ShownCommits, fault::Fault};
+use crate::{
+    byzantine::{RangeMaterial, RangeService},
+    disk::ShownCommits,
+    fault::Fault,
+};
+
+/// What a liar's range may have beyond what an honest node sends at a time.
+const LONG_RANGE_BYTES: u64 = 32 << 10;
 
 /// One question and where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +53,16 @@ impl World {
         if !self.nodes[asked].is_up() || self.network.is_cut(asked, asker) {
             return;
         }
-        let honest = self.collect(asked, after.index);
-        let (old, bare) = (self.collect(asked, CommitIndex::NONE).0, self.collect_bare(asked, after.index));
-        let liar = self.nodes[asked].byzantine.as_mut();
-        let service = liar.map_or(RangeService::Honest, |liar| liar.serve_range(&honest.0, bare, old));
+        let honest = self.collect(asked, after.index, self.range_bytes);
+        let material = (!self.nodes[asked].is_honest()).then(|| RangeMaterial {
+            after,
+            honest: honest.0.clone(),
+            long: self.collect(asked, after.index, self.range_bytes + LONG_RANGE_BYTES).0,
+            bare: self.collect_bare(asked, after.index),
+            old: self.collect(asked, CommitIndex::NONE, self.range_bytes).0,
+        });
+        let liar = self.nodes[asked].byzantine.as_mut().zip(material);
+        let service = liar.map_or(RangeService::Honest, |(liar, material)| liar.serve_range(material));
         let answer = match service {
             RangeService::Honest => Some(honest),
             RangeService::Silent => {
@@ -81,10 +94,10 @@ impl World {
         }
     }
 
-    fn collect(&self, place: usize, after: CommitIndex) -> CommitsAnswer {
+    fn collect(&self, place: usize, after: CommitIndex, limit_bytes: u64) -> CommitsAnswer {
         let node = &self.nodes[place];
         let shown = ShownCommits { store: &node.disk.store, own: node.own, released: node.sent };
-        let Ok(range) = collect_range(&shown, after.next(), self.range_bytes);
+        let Ok(range) = collect_range(&shown, after.next(), limit_bytes);
         let Ok(highest) = shown.last_certified();
         (range.unwrap_or_default(), highest)
     }
@@ -94,9 +107,7 @@ impl World {
         let store = &self.nodes[place].disk.store;
         let mut range = RangeBytes::default();
         for index in after.get() + 1..=store.commits.len() as u64 {
-            let Some(sub_dag) = store.sub_dag(index).filter(|_| !self.nodes[place].is_honest()) else {
-                break;
-            };
+            let Some(sub_dag) = store.sub_dag(index) else { break };
             range.commits.push(sub_dag.commit.canonical_bytes().into());
             range.blocks.extend(sub_dag.blocks.iter().map(|block| block.signed_bytes().clone()));
             if sub_dag.commit.closing && range.commits.len() >= 3 {

@@ -1,6 +1,9 @@
 //! The effects of one input, put in order: what needs no disk, then one batch of all that must be durable, then what waited
 //! for it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use crate::{

@@ -19,9 +19,8 @@ pub struct Transaction {
 impl Transaction {
     /// Takes the bytes and computes their digest.
     pub fn new(bytes: Bytes) -> Self {
-        let transaction = Self::unnamed(bytes);
-        transaction.digest();
-        transaction
+        let digest = OnceLock::from(digest_of(&bytes));
+        Self { bytes, digest }
     }
 
     /// Takes the bytes; whoever first asks for the digest computes it.
@@ -36,7 +35,7 @@ impl Transaction {
 
     /// The digest, where it stands.
     pub(crate) fn named(&self) -> &TransactionDigest {
-        self.digest.get_or_init(|| TransactionDigest::new(*blake3::hash(&self.bytes).as_bytes()))
+        self.digest.get_or_init(|| digest_of(&self.bytes))
     }
 
     /// The bytes, as submitted.
@@ -59,6 +58,10 @@ impl Transaction {
         }
         stands_there
     }
+}
+
+fn digest_of(bytes: &[u8]) -> TransactionDigest {
+    TransactionDigest::new(*blake3::hash(bytes).as_bytes())
 }
 
 impl PartialEq for Transaction {

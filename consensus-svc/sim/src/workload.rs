@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use consensus_core::{CommittedSubDag, SubmitOutcome, Ticket, Transaction, TransactionDigest};
 
 use crate::{downstream::Downstream, plan::Load, rng::Rng};
@@ -26,11 +26,30 @@ pub(crate) struct Workload {
     pending: BTreeMap<Ticket, Vec<TransactionDigest>>,
     pub(crate) committed: u64,
     /// The last batches, sometimes sent again, mostly to another node (T02).
-    recent: VecDeque<Vec<Transaction>>,
+    recent: VecDeque<Batch>,
     /// Marked as duplicates in the longest chain.
     pub(crate) duplicates: u64,
     /// Given up by a node that had accepted them.
     pub(crate) dropped: u64,
+}
+
+/// The bytes of a batch. Named when it is sent: hardly any is sent again, and a copy of each name would cost more.
+#[derive(Debug)]
+struct Batch {
+    /// Made by what is behind the nodes.
+    given: Vec<Bytes>,
+    /// All others, parts of one buffer, as those of one request are.
+    buffer: Bytes,
+    /// Bytes of each of these.
+    size: usize,
+}
+
+impl Batch {
+    fn transactions(&self) -> Vec<Transaction> {
+        let parts = (0..self.buffer.len()).step_by(self.size);
+        let parts = parts.map(|start| self.buffer.slice(start..start + self.size));
+        self.given.iter().cloned().chain(parts).map(Transaction::new).collect()
+    }
 }
 
 impl Workload {
@@ -52,15 +71,16 @@ impl Workload {
     /// A batch of so many new transactions; one in fifty is a recent one again.
     pub(crate) fn batch(&mut self, count: u64) -> (Ticket, Vec<Transaction>) {
         if !self.recent.is_empty() && self.rng.chance(2_000) {
-            let again = self.recent[self.rng.place(self.recent.len())].clone();
+            let again = self.recent[self.rng.place(self.recent.len())].transactions();
             return self.enter(again);
         }
         let batch = self.make(count);
-        self.recent.push_back(batch.clone());
+        let transactions = batch.transactions();
+        self.recent.push_back(batch);
         if self.recent.len() > RECENT_BATCHES {
             self.recent.pop_front();
         }
-        self.enter(batch)
+        self.enter(transactions)
     }
 
     fn enter(&mut self, batch: Vec<Transaction>) -> (Ticket, Vec<Transaction>) {
@@ -73,19 +93,19 @@ impl Workload {
     /// One new transaction.
     pub(crate) fn fresh(&mut self) -> (Ticket, Vec<Transaction>) {
         let batch = self.make(1);
-        self.enter(batch)
+        self.enter(batch.transactions())
     }
 
-    /// New transactions, parts of one buffer, as those of one request are.
-    fn make(&mut self, count: u64) -> Vec<Transaction> {
+    /// New transactions.
+    fn make(&mut self, count: u64) -> Batch {
         let size = usize::try_from(self.load.size_bytes.max(16)).unwrap_or(16);
         let mut buffer = BytesMut::new();
-        let mut made = Vec::new();
+        let mut given = Vec::new();
         for left in (1..=count).rev() {
             self.made += 1;
             let random = self.rng.draw();
             if let Some(bytes) = self.downstream.borrow_mut().transaction(random) {
-                made.push(Transaction::new(bytes));
+                given.push(bytes);
                 continue;
             }
             if buffer.is_empty() {
@@ -96,11 +116,7 @@ impl Workload {
             buffer.put_u64_le(random);
             buffer.resize(start + size, 0);
         }
-        let bytes = buffer.freeze();
-        made.extend(
-            (0..bytes.len()).step_by(size).map(|start| Transaction::new(bytes.slice(start..start + size))),
-        );
-        made
+        Batch { given, buffer: buffer.freeze(), size }
     }
 
     /// An answer has come: the transactions that it accepts.

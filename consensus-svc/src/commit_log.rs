@@ -19,6 +19,7 @@ mod keys;
 mod log;
 mod progress;
 mod recover;
+mod roots;
 mod write;
 
 pub use error::{Entry, LogError, OpenError};

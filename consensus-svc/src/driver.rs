@@ -300,6 +300,17 @@ impl<D: Durability, N: Network> Driver<D, N> {
                 certified = %fork.certified,
                 "a quorum holds another commit than this node: stopped as a fork"
             ),
+            Effect::RootAgreed(agreed) => tracing::debug!(
+                commit_index = as_i64(agreed.index.get()),
+                state_root = %agreed.root,
+                "a quorum agrees on a state root"
+            ),
+            Effect::RootContradicted(found) => tracing::error!(
+                commit_index = as_i64(found.index().get()),
+                own = %found.own,
+                agreed = %found.agreed.root,
+                "a quorum contradicts the state root of the executor"
+            ),
             Effect::Broadcast(block) => self.outlets.network().broadcast(block),
             Effect::SendWake { round } => self.outlets.network().wake(round),
             // The queue keeps these two to itself.

@@ -71,7 +71,8 @@ pub fn check(file: &GenesisFile, problems: &mut Problems) -> Option<Genesis> {
         file.chain_id == found,
         "chain_id",
         format!(
-            "is {}, but the content has {found}: the file was changed after it was generated; take the original",
+            "is {}, but the content has {found}: the file was changed after it was generated, or is of an older format of \
+             the genesis; take the original, with the version that it was made for",
             file.chain_id
         ),
     );
@@ -196,6 +197,7 @@ fn parameters_from_file(file: &GenesisParameters) -> ProtocolParameters {
         duplicate_window: Duration::from_millis(file.duplicate_window_ms),
         max_duplicate_entries: file.max_duplicate_entries,
         schedule_window_rounds: file.schedule_window_rounds,
+        root_interval: file.root_interval,
     }
 }
 
@@ -213,6 +215,7 @@ fn parameters_to_file(parameters: &ProtocolParameters) -> GenesisParameters {
         duplicate_window_ms: u64::try_from(parameters.duplicate_window.as_millis()).unwrap_or(u64::MAX),
         max_duplicate_entries: parameters.max_duplicate_entries,
         schedule_window_rounds: parameters.schedule_window_rounds,
+        root_interval: parameters.root_interval,
     }
 }
 

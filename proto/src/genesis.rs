@@ -58,6 +58,10 @@ pub struct GenesisParameters {
     /// Leader rounds of a window of the leader schedule: who votes late or not at all in one has no leader slots in the
     /// next. 10 to 100000; default 120. Lower reacts to short disturbances, higher waits longer for dead leaders.
     pub schedule_window_rounds: u64,
+    /// Authorities vote for the state root of their executor after every commit whose index is a multiple of this. 1 to
+    /// 100000; default 100. Lower finds a wrong executor sooner and costs 40 bytes of a block each time, higher lets a wrong
+    /// one execute longer.
+    pub root_interval: u64,
 }
 
 impl Default for GenesisParameters {
@@ -75,6 +79,7 @@ impl Default for GenesisParameters {
             duplicate_window_ms: 60_000,
             max_duplicate_entries: 500_000,
             schedule_window_rounds: 120,
+            root_interval: 100,
         }
     }
 }

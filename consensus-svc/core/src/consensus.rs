@@ -23,6 +23,7 @@ use crate::{
     recovery::{self, RecoverError, RecoveredLog},
     seen_blocks::SeenBlocks,
     signing::Signing,
+    state_roots::StateRoots,
     threshold_clock::ThresholdClock,
     transaction::Transaction,
     types::{AuthorityIndex, BlockRef, Round, Timestamp, TransactionDigest},
@@ -41,6 +42,7 @@ pub struct Consensus {
     clock: ThresholdClock,
     ordering: Ordering,
     certification: Certification,
+    roots: StateRoots,
     catch_up: CatchUp,
     proposer: Proposer,
     pool: Pool,
@@ -97,6 +99,7 @@ impl Consensus {
         };
         let certification =
             Certification::recover(genesis.clone(), own, &log.commits, log.certified, &dag, &own_last);
+        let roots = StateRoots::recover(genesis.clone(), own, log.roots, &log.commits, &dag);
 
         let mut machine = Self {
             own,
@@ -106,6 +109,7 @@ impl Consensus {
             clock: ThresholdClock::new(&dag, now),
             ordering,
             certification,
+            roots,
             catch_up: CatchUp::new(own, params.fetch_timeout),
             proposer: Proposer::new(&params, own_last, authorities),
             pool: Pool::new(&params),
@@ -160,6 +164,7 @@ impl Consensus {
             }
             Input::NoLaterCommit { from, after } => self.hear_no_later(now, from, after),
             Input::CommitsNotFetched { from, fork } => self.range_failed(now, from, fork),
+            Input::Executed { index, root } => self.roots.executed(index, root, self.ordering.last_commit()),
             Input::Tick => {}
             Input::Halt => self.signing.halt(),
         }
@@ -375,7 +380,7 @@ impl Consensus {
             ancestors: self.proposer.ancestors(round, &self.dag),
             transactions: self.pool.propose(round, max_transactions, max_bytes),
             commit_votes: self.certification.take_votes(),
-            executed_roots: Vec::new(),
+            executed_roots: self.roots.take_votes(),
             epoch_vote: None,
         };
         let block = block.sign(&self.signer);

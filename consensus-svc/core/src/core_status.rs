@@ -1,8 +1,10 @@
 //! What the machine shows of itself.
 
 use crate::{
+    block::ExecutedRoot,
     certifier::Fork,
     fetch::FetchStatus,
+    state_roots::RootContradiction,
     types::{AuthorityIndex, BlockRef, CommitIndex, Round},
 };
 
@@ -23,6 +25,17 @@ pub struct CoreStatus {
     pub votes_held: usize,
     /// Proofs of equivocation kept in this epoch, over all lives; at most four an authority.
     pub evidence_held: usize,
+    /// The newest state root that a quorum agrees on.
+    pub agreed_root: Option<ExecutedRoot>,
+    /// Set once a quorum contradicts the own executor in this life: it is heard no more.
+    pub root_contradiction: Option<RootContradiction>,
+    /// Votes for state roots that wait for a quorum, and own roots that wait for a block or for an agreed one. Bounded by 64 an
+    /// authority, and 164 own ones.
+    pub root_votes_held: usize,
+    /// Votes for a state root, since the start, by authors that had voted for another one at the same commit.
+    pub conflicting_root_votes_total: u64,
+    /// Votes for another state root than the agreed one since the start.
+    pub dissenting_root_votes_total: u64,
     /// Whether commits are being caught up by certified ranges.
     pub catching_up: bool,
     /// Catch-ups begun since the start.

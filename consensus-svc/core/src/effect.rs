@@ -9,6 +9,7 @@ use crate::{
     fetch::Fetch,
     input::Ticket,
     schedule_state::ScheduleState,
+    state_roots::{RootAgreement, RootContradiction, RootRecords},
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, TransactionDigest},
 };
 
@@ -74,6 +75,11 @@ pub enum Effect {
     },
     /// Note an authority's fault.
     Report(PeerFault),
+    /// Know that a quorum agrees on a state root. Told behind the batch that holds the agreement.
+    RootAgreed(RootAgreement),
+    /// Stop handing commits to the executor: a quorum agrees on another state root than the one that it reached (X07). Told behind
+    /// the batch that holds the evidence, once a life; consensus goes on, and the executor is heard no more.
+    RootContradicted(RootContradiction),
     /// Stop: a quorum holds another commit than this node. The machine makes no further block and no further commit, and takes
     /// no further block in; nothing is overwritten (D07). Told once, ahead of all that waits for a disk. Behind it comes at most
     /// one batch: the blocks that show the fork, for the next start to find it, with the commits that were formed before the
@@ -185,6 +191,8 @@ pub struct WriteBatch {
     pub certificates: Vec<Certificate>,
     /// Proofs of equivocation; at most four of an authority in one epoch, over all batches.
     pub evidence: Vec<Equivocation>,
+    /// State roots that were agreed on, found equal to the own one, or contradicted. Boxed, since most batches have none.
+    pub roots: Box<RootRecords>,
     /// Where the machine stands after this batch.
     pub progress: Progress,
 }
@@ -196,6 +204,7 @@ impl WriteBatch {
             && self.commits.is_empty()
             && self.certificates.is_empty()
             && self.evidence.is_empty()
+            && self.roots.is_empty()
     }
 }
 

@@ -9,10 +9,11 @@ use crate::{
     types::{ChainId, Timestamp},
 };
 
-/// Format of the canonical bytes. Format 1 had no `schedule_window_rounds`; no network was ever run on it.
-const GENESIS_VERSION: u16 = 2;
+/// Format of the canonical bytes. Format 1 had no `schedule_window_rounds`, format 2 no `root_interval`. A genesis of an older
+/// format has another chain id, so nothing of the one is taken for the other's.
+const GENESIS_VERSION: u16 = 3;
 
-const CONTEXT: &str = "metanode 2026 genesis v2";
+const CONTEXT: &str = "metanode 2026 genesis v3";
 
 /// Bytes counted for each block on top of its transactions, when commits are measured.
 pub const BLOCK_OVERHEAD_BYTES: u64 = 128;
@@ -45,6 +46,8 @@ pub struct ProtocolParameters {
     pub max_duplicate_entries: u64,
     /// Leader rounds of a window of the leader schedule, which ends with the commit that reaches them; 10 to 100000.
     pub schedule_window_rounds: u64,
+    /// State roots are voted for at commits whose index is a multiple of this; 1 to 100000.
+    pub root_interval: u64,
 }
 
 impl Default for ProtocolParameters {
@@ -62,6 +65,7 @@ impl Default for ProtocolParameters {
             duplicate_window: Duration::from_secs(60),
             max_duplicate_entries: 500_000,
             schedule_window_rounds: 120,
+            root_interval: 100,
         }
     }
 }
@@ -168,6 +172,7 @@ fn out_of_range(name: &str, p: &ProtocolParameters, committee: &Committee) -> Ve
         ("duplicate_window_ms", millis(p.duplicate_window), 1, 3_600_000),
         ("max_duplicate_entries", p.max_duplicate_entries, 1, 10_000_000),
         ("schedule_window_rounds", p.schedule_window_rounds, 10, 100_000),
+        ("root_interval", p.root_interval, 1, 100_000),
     ];
     ranges
         .into_iter()
@@ -199,6 +204,7 @@ fn canonical_bytes(
         .u64(millis(p.duplicate_window))
         .u64(p.max_duplicate_entries)
         .u64(p.schedule_window_rounds)
+        .u64(p.root_interval)
         .raw(committee.digest().as_bytes());
     encoder.finish()
 }

@@ -6,7 +6,7 @@ use crate::{
     certifier::Fork,
     fetch::{FetchEnd, FetchId},
     transaction::Transaction,
-    types::{AuthorityIndex, CommitIndex, Round},
+    types::{AuthorityIndex, CommitIndex, Round, StateRoot},
 };
 
 /// Names a submission, so that its answer finds the way back. Chosen by the caller.
@@ -102,6 +102,14 @@ pub enum Input {
         from: AuthorityIndex,
         /// What [`RangeError::Forked`](crate::RangeError::Forked) holds, if that was it.
         fork: Option<Fork>,
+    },
+    /// The executor has executed, durably, up to a commit of this chain: at the handshake, and with each acknowledgement. The root
+    /// is voted for if the index is a multiple of `root_interval`; an acknowledgement that skips one gives no vote there.
+    Executed {
+        /// The commit, none before the first.
+        index: CommitIndex,
+        /// The root of the executor's state after it; `None` if it told none.
+        root: Option<StateRoot>,
     },
     /// A deadline may have passed.
     Tick,

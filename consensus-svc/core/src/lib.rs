@@ -56,6 +56,7 @@ pub mod reputation;
 pub mod schedule_state;
 mod seen_blocks;
 mod signing;
+mod state_roots;
 pub mod swap_table;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -94,6 +95,7 @@ pub use params::{Params, ParamsError};
 pub use recovery::{RecoverError, RecoveredLog};
 pub use reputation::Reputation;
 pub use schedule_state::ScheduleState;
+pub use state_roots::{MAX_AGREED_ROOTS, RootAgreement, RootContradiction, RootRecords};
 pub use swap_table::SwapTable;
 pub use transaction::Transaction;
 pub use types::{

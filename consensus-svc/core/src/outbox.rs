@@ -12,6 +12,7 @@ use crate::{
     commit::CommittedSubDag,
     effect::{DropReason, Effect, PeerFault, Progress, WriteBatch},
     evidence::EvidenceBook,
+    state_roots::RootRecords,
     transaction::Transaction,
     types::{BlockRef, Slot, TransactionDigest},
     waiting_room::DueFetches,
@@ -22,7 +23,8 @@ pub const MAX_UNPERSISTED_BLOCKS: usize = 1000;
 /// ... or when they have this many signed bytes.
 pub const MAX_UNPERSISTED_BYTES: u64 = 8 << 20;
 
-/// What no batch has persisted yet: accepted blocks in order of acceptance, certificates, and evidence.
+/// What no batch has persisted yet: accepted blocks in order of acceptance, certificates, evidence, and what
+/// became of state roots.
 #[derive(Debug)]
 pub(crate) struct Unpersisted {
     blocks: Vec<VerifiedBlock>,
@@ -31,13 +33,24 @@ pub(crate) struct Unpersisted {
     ends: bool,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) evidence: EvidenceBook,
+    roots: RootRecords,
+    /// Whether the records of roots make a batch due.
+    roots_due: bool,
 }
 
 impl Unpersisted {
     /// Nothing waits; `evidence` is what the store holds.
     pub(crate) fn recover(evidence: &[Slot]) -> Self {
         let evidence = EvidenceBook::recover(evidence);
-        Self { blocks: Vec::new(), bytes: 0, ends: false, certificates: Vec::new(), evidence }
+        Self {
+            blocks: Vec::new(),
+            bytes: 0,
+            ends: false,
+            certificates: Vec::new(),
+            evidence,
+            roots: RootRecords::default(),
+            roots_due: false,
+        }
     }
 
     pub(crate) fn push(&mut self, block: VerifiedBlock) {
@@ -51,6 +64,12 @@ impl Unpersisted {
 
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Takes in what became of state roots.
+    pub(crate) fn add_roots(&mut self, (records, is_due): (RootRecords, bool)) {
+        self.roots.apply(&records);
+        self.roots_due |= is_due;
     }
 
     /// Takes a block back that is not to be.
@@ -68,6 +87,7 @@ impl Unpersisted {
             || self.blocks.len() >= MAX_UNPERSISTED_BLOCKS
             || self.bytes >= MAX_UNPERSISTED_BYTES
             || self.evidence.is_due()
+            || self.roots_due
     }
 
     fn take(&mut self) -> Vec<VerifiedBlock> {
@@ -153,14 +173,19 @@ impl Outbox {
             effects.extend(given_up);
             return effects;
         }
+        unpersisted.roots_due = false;
+        let roots = std::mem::take(&mut unpersisted.roots);
         effects.push(Effect::Persist(WriteBatch {
             blocks: unpersisted.take(),
             commits: commits.iter().map(|sub_dag| (sub_dag.commit.clone(), sub_dag.digest)).collect(),
             certificates: std::mem::take(&mut unpersisted.certificates),
             evidence: unpersisted.evidence.take(),
+            roots: Box::new(roots.clone()),
             progress: progress.clone(),
         }));
         effects.extend(told);
+        effects.extend(roots.agreed.into_iter().map(Effect::RootAgreed));
+        effects.extend(roots.contradiction.map(Effect::RootContradicted));
         if let Some(block) = own_block {
             effects.push(Effect::Guard { epoch: block.block().epoch, round: block.round() });
             effects.push(Effect::Broadcast(block));

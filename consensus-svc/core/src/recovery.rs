@@ -10,6 +10,7 @@ use crate::{
     genesis::Genesis,
     schedule_state::ScheduleState,
     signing::Memory,
+    state_roots::RootRecords,
     types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot},
 };
 
@@ -34,6 +35,8 @@ pub struct RecoveredLog {
     pub last_committed_rounds: Vec<Round>,
     /// Slots of this epoch whose proofs of equivocation the store holds.
     pub evidence: Vec<Slot>,
+    /// What the store holds of voted state roots.
+    pub roots: RootRecords,
     /// The highest index with a stored certificate; none if there is none.
     pub certified: CommitIndex,
     /// The signing guard: highest (epoch, round) that may have been sent.

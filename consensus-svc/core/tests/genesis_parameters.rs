@@ -19,7 +19,7 @@ fn genesis(name: &str, parameters: ProtocolParameters) -> Result<Genesis, Vec<Ge
 }
 
 /// Field, least, greatest, how to set it. Other parameters stand at their defaults.
-const FIELDS: [(&str, u64, u64, Change); 12] = [
+const FIELDS: [(&str, u64, u64, Change); 13] = [
     ("leaders_per_round", 1, 4, |p, v| p.leaders_per_round = u16::try_from(v).expect("small")),
     // Below twice `heartbeat_rounds` that one is out of range, so it moves along.
     ("gc_depth", 10, 10_000, |p, v| (p.gc_depth, p.heartbeat_rounds) = (v, 1)),
@@ -37,6 +37,7 @@ const FIELDS: [(&str, u64, u64, Change); 12] = [
     ("duplicate_window_ms", 1, 3_600_000, |p, v| p.duplicate_window = Duration::from_millis(v)),
     ("max_duplicate_entries", 1, 10_000_000, |p, v| p.max_duplicate_entries = v),
     ("schedule_window_rounds", 10, 100_000, |p, v| p.schedule_window_rounds = v),
+    ("root_interval", 1, 100_000, |p, v| p.root_interval = v),
 ];
 
 #[test]
@@ -120,6 +121,7 @@ fn every_genesis_problem_is_listed() {
         duplicate_window: Duration::ZERO,
         max_duplicate_entries: 0,
         schedule_window_rounds: 0,
+        root_interval: 0,
     };
     let problems = genesis("", wrong).expect_err("all wrong");
     let fields: Vec<_> = problems.iter().map(|problem| problem.field).collect();
@@ -153,6 +155,7 @@ fn the_chain_id_covers_every_parameter_name_time_and_committee() {
         ProtocolParameters { duplicate_window: Duration::from_millis(59_999), ..defaults() },
         ProtocolParameters { max_duplicate_entries: 499_999, ..defaults() },
         ProtocolParameters { schedule_window_rounds: 121, ..defaults() },
+        ProtocolParameters { root_interval: 99, ..defaults() },
     ] {
         add(genesis("test", changed));
     }

@@ -11,6 +11,7 @@ pub(crate) mod invalid;
 pub(crate) mod last_block;
 pub(crate) mod lies;
 pub(crate) mod ranges;
+pub(crate) mod roots;
 pub(crate) mod twin_trees;
 pub(crate) mod withholding;
 
@@ -33,6 +34,7 @@ pub(crate) struct Habits {
     pub(crate) lies_about_time: bool,
     pub(crate) lies_about_last: bool,
     pub(crate) forges_commits: bool,
+    pub(crate) lies_about_roots: bool,
 }
 
 impl Habits {
@@ -44,6 +46,7 @@ impl Habits {
         lies_about_time: false,
         lies_about_last: false,
         forges_commits: false,
+        lies_about_roots: false,
     };
     pub(crate) const EQUIVOCATION: Self = Self { equivocates: true, drags_twins: true, ..Self::NONE };
     pub(crate) const WITHHOLDING: Self = Self { withholds: true, ..Self::NONE };
@@ -56,6 +59,7 @@ impl Habits {
         forges_commits: true,
         ..Self::NONE
     };
+    pub(crate) const ROOTS: Self = Self { lies_about_roots: true, equivocates: true, ..Self::NONE };
     pub(crate) const FORGERY: Self = Self { forges_commits: true, ..Self::NONE };
     pub(crate) const ALL: Self = Self {
         equivocates: true,
@@ -65,6 +69,7 @@ impl Habits {
         lies_about_time: true,
         lies_about_last: true,
         forges_commits: true,
+        lies_about_roots: true,
     };
 }
 
@@ -143,6 +148,9 @@ pub(crate) struct Byzantine {
     /// How long the next own blocks bring no twins with them, and what draws that.
     sated: u64,
     twin_rng: Rng,
+    /// The highest commit that its machine has voted for, and what draws its votes for roots.
+    formed: u64,
+    root_rng: Rng,
 }
 
 impl Byzantine {
@@ -155,7 +163,7 @@ impl Byzantine {
         mut rng: Rng,
     ) -> Self {
         let others = (0..genesis.committee().size()).filter(|node| *node != own.as_usize()).collect();
-        let twin_rng = rng.clone();
+        let (twin_rng, root_rng) = (rng.clone(), rng.clone());
         let signer = allies[&own].clone();
         let votes_falsely = habits.forges_commits && rng.chance(20_000);
         Self {
@@ -171,6 +179,8 @@ impl Byzantine {
             made: 0,
             sated: 0,
             twin_rng,
+            formed: 0,
+            root_rng,
         }
     }
 
@@ -180,6 +190,8 @@ impl Byzantine {
         let shown = self.compose(block, 0, |_| ());
         let shown = if self.habits.lies_about_time { self.lie_about_time(&shown, &mut deeds) } else { shown };
         let shown = if self.votes_falsely { self.vote_falsely(&shown, &mut deeds) } else { shown };
+        let shown =
+            if self.habits.lies_about_roots { self.vote_for_false_roots(&shown, &mut deeds) } else { shown };
         if self.habits.drags_twins {
             self.drag_twins(&shown, &mut deeds);
         }

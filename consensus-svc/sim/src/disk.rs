@@ -10,8 +10,8 @@ use std::{
 
 use consensus_core::{
     AuthorityIndex, BlockRef, Certificate, Commit, CommitDigest, CommitIndex, CommittedSubDag,
-    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RangeSource, RecoveredLog, Round,
-    ScheduleState, Slot, Transaction, TransactionDigest, VerifiedBlock, WriteBatch,
+    DuplicateWindow, Epoch, EquivocationProof, ProtocolParameters, RangeSource, RecoveredLog, RootRecords,
+    Round, ScheduleState, Slot, Transaction, TransactionDigest, VerifiedBlock, WriteBatch,
 };
 
 /// The durable store.
@@ -25,6 +25,7 @@ pub(crate) struct Store {
     /// Highest own round that the newest batch vouches for.
     own_round: Round,
     pub(crate) evidence: BTreeMap<Slot, EquivocationProof>,
+    pub(crate) roots: RootRecords,
     /// The leader schedule after the last commit.
     schedule: ScheduleState,
     /// The last commit, as the progress record names it.
@@ -37,6 +38,7 @@ impl Store {
         self.commits.extend(batch.commits.iter().cloned());
         self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
+        self.roots.apply(&batch.roots);
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
         self.schedule.clone_from(&batch.progress.schedule);
         self.own_round = batch.progress.own_round;
@@ -113,6 +115,7 @@ impl Store {
         let last_committed_rounds = self.last_committed_rounds.clone();
         let schedule = self.schedule.clone();
         let evidence = self.evidence.keys().copied().collect();
+        let roots = self.roots.clone();
         let certified = self.certificates.keys().next_back().copied().unwrap_or_default();
         RecoveredLog {
             commits,
@@ -122,6 +125,7 @@ impl Store {
             schedule,
             last_committed_rounds,
             evidence,
+            roots,
             certified,
             guard,
             refilled,

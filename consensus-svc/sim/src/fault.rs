@@ -113,11 +113,19 @@ pub enum Fault {
     ThinCertificate,
     /// Commits that never were were sent, under votes that liars had made for them.
     ForkShown,
+    /// An executor computes wrongly from now on.
+    ExecutorBroken,
+    /// An executor that was wrong got its earlier state back.
+    ExecutorRepaired,
+    /// A machine found its executor contradicted by a quorum.
+    RootContradicted,
+    /// A block voted for roots that no executor has reached.
+    FalseRoot,
 }
 
 impl Fault {
     /// All kinds, in order.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 59] = [
         Self::StreamBroken,
         Self::StreamStalled,
         Self::Reordered,
@@ -173,6 +181,10 @@ impl Fault {
         Self::FalseContent,
         Self::ThinCertificate,
         Self::ForkShown,
+        Self::ExecutorBroken,
+        Self::ExecutorRepaired,
+        Self::RootContradicted,
+        Self::FalseRoot,
     ];
 
     /// A short name.
@@ -233,6 +245,10 @@ impl Fault {
             Self::FalseContent => "false-content",
             Self::ThinCertificate => "thin-certificate",
             Self::ForkShown => "fork-shown",
+            Self::ExecutorBroken => "executor-broken",
+            Self::ExecutorRepaired => "executor-repaired",
+            Self::RootContradicted => "root-contradicted",
+            Self::FalseRoot => "false-root",
         }
     }
 }

@@ -56,6 +56,18 @@ pub enum Happening {
         /// How much longer, in milliseconds.
         extra_ms: u64,
     },
+    /// A node's executor computes wrongly from now on, if such executors and liars have at most f of the stake with it.
+    BreakExecutor {
+        /// Which.
+        node: usize,
+    },
+    /// A node's executor that is wrong gets its state of before that, and the node starts anew.
+    RepairExecutor {
+        /// Which.
+        node: usize,
+        /// How long it is down.
+        down_ms: u64,
+    },
     /// All partitions and slow links end.
     Mend,
 }

@@ -14,6 +14,7 @@ mod hash_chain;
 mod order;
 mod own_slot_once;
 mod progress;
+mod roots;
 mod schedule;
 mod store_agrees;
 mod timestamps;
@@ -26,7 +27,7 @@ use std::{fmt, sync::Arc};
 
 use consensus_core::{
     Certificate, CommitIndex, CommittedSubDag, CoreStatus, Epoch, EquivocationProof, Genesis, Params,
-    Progress, Round, Slot, TransactionDigest, VerifiedBlock,
+    Progress, RootAgreement, RootContradiction, Round, Slot, StateRoot, TransactionDigest, VerifiedBlock,
 };
 
 /// Something that happened.
@@ -72,6 +73,22 @@ pub(crate) enum Record<'a> {
         certificates: &'a [Certificate],
         /// The last commit that the store holds by now, and the one that its progress record names.
         ends: (CommitIndex, CommitIndex),
+    },
+    /// An honest node's executor says that it has executed up to a commit, with this root.
+    Executed { node: usize, index: CommitIndex, root: StateRoot },
+    /// An honest node tells of an agreed root.
+    RootAgreed {
+        node: usize,
+        agreement: &'a RootAgreement,
+        /// Whether its store holds it durably, or only newer ones by now.
+        kept: bool,
+    },
+    /// An honest node has found its executor wrong.
+    RootContradicted {
+        node: usize,
+        contradiction: &'a RootContradiction,
+        /// Whether its store holds the evidence durably.
+        kept: bool,
     },
     /// What a machine shows of itself.
     Probed { node: usize, status: &'a CoreStatus },
@@ -163,6 +180,7 @@ impl Watch {
             Box::new(bounded_memory::BoundedMemory::new(genesis, params)),
             Box::new(evidence::Evidence::new(genesis)),
             Box::new(certification::Certification::new(genesis.clone())),
+            Box::new(roots::Roots::new(genesis.clone())),
             Box::new(progress::Progress),
         ];
         Self { all, fates: fates::Fates::new(nodes, genesis.parameters()) }

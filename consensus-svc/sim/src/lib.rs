@@ -15,6 +15,7 @@ mod byzantine;
 mod chronicle;
 mod disk;
 mod downstream;
+mod executor;
 pub mod explain;
 mod fault;
 mod happening;

@@ -6,7 +6,7 @@ use consensus_core::{
     AuthorityIndex, CommitDigest, Consensus, CoreStatus, Effect, Round, Timestamp, VerifiedBlock,
 };
 
-use crate::{byzantine::Byzantine, disk::Disk, happening::Loss};
+use crate::{byzantine::Byzantine, disk::Disk, executor::Executor, happening::Loss};
 
 /// How a node comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) lanes: Vec<BTreeMap<Round, VerifiedBlock>>,
     /// Digests of the commits that its reader has, from index 1: over all lives.
     pub(crate) delivered: Vec<CommitDigest>,
+    /// What executes them; it outlives the node.
+    pub(crate) executor: Executor,
     /// Whether the store was replaced by an older one: its reader is then ahead of it.
     pub(crate) behind_reader: bool,
     /// Effects until it crashes, and how long it is down then.
@@ -81,6 +83,7 @@ impl Node {
             schedule_since: Round::FIRST,
             lanes: vec![BTreeMap::new(); lanes],
             delivered: Vec::new(),
+            executor: Executor::default(),
             behind_reader: false,
             fuse: None,
             doom: None,

@@ -1,5 +1,6 @@
 //! Named weathers: which faults a run meets, and how it is drawn from the seed.
 
+mod executors;
 mod links;
 mod losses;
 mod outages;
@@ -51,6 +52,8 @@ pub enum Weather {
     Mixed,
     /// One authority is down for many windows of the leader schedule.
     OneDown,
+    /// Executors compute wrongly and are repaired; liars vote for false roots. Both together have at most f of the stake.
+    WrongRoots,
 }
 
 /// What a weather is for one seed.
@@ -69,13 +72,13 @@ pub(crate) struct Forecast {
     pub(crate) range_bytes: u64,
     /// How many rounds blocks are kept; `None` lets the seed choose.
     pub(crate) gc_depth: Option<u64>,
-    /// Whether liars leave room for one amnesiac within f.
+    /// Whether liars leave room for one more within f: an amnesiac, or an executor that is wrong.
     pub(crate) spares_one: bool,
 }
 
 impl Weather {
     /// All, in the order in which seeds take them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Calm,
         Self::Jitter,
         Self::Lossy,
@@ -93,6 +96,7 @@ impl Weather {
         Self::Absences,
         Self::Mixed,
         Self::OneDown,
+        Self::WrongRoots,
     ];
 
     /// The weather of a seed, if none is asked for.
@@ -120,6 +124,7 @@ impl Weather {
             Self::Absences => "absences",
             Self::Mixed => "mixed",
             Self::OneDown => "one-down",
+            Self::WrongRoots => "wrong-roots",
         }
     }
 
@@ -177,6 +182,11 @@ impl Weather {
                 script.losses();
             }
             Self::OneDown => script.one_down(),
+            Self::WrongRoots => {
+                (forecast.habits, forecast.spares_one) = (Some(Habits::ROOTS), true);
+                forecast.profile = script.any_links();
+                script.wrong_executors();
+            }
             Self::Absences => {
                 (forecast.habits, forecast.gc_depth) = (Some(Habits::FORGERY), Some(12));
                 // Whoever was away asks many times, liars too.

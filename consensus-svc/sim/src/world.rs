@@ -5,6 +5,7 @@
 
 mod commits;
 mod driver;
+mod executors;
 mod lives;
 mod losses;
 mod setup;
@@ -83,6 +84,8 @@ pub(crate) enum Event {
     CommitsAnswer { question: CommitsQuestion, answer: Option<CommitsAnswer> },
     /// A liar sends something that it kept back.
     Lie { from: usize, to: usize, wire: Wire },
+    /// An executor is done with what it has been given.
+    Executed { node: usize, life: u64 },
     /// A client submits.
     Submit { node: usize },
     /// Machines are looked at.
@@ -111,6 +114,7 @@ pub(crate) struct World {
     load_pattern: u64,
     disk_rng: Rng,
     clock_rng: Rng,
+    executor_rng: Rng,
     sync_ms: (u64, u64),
     slow_sync_chance: u64,
     max_skew_ms: u64,
@@ -196,6 +200,7 @@ impl World {
             Event::CommitsQuestion { question } => self.commits_question(question),
             Event::CommitsAnswer { question, answer } => self.commits_answer(question, answer),
             Event::Lie { from, to, wire } => self.lie(from, to, wire),
+            Event::Executed { node, life } => self.executed(node, life),
             Event::Submit { node } => self.submit(node),
             Event::Probe => self.probe(),
             Event::Happen(happening) => self.happen(happening),
@@ -226,6 +231,7 @@ impl World {
             Event::CommitsQuestion { question } => (14, question.asker, question.asked),
             Event::CommitsAnswer { question, .. } => (15, question.asker, question.asked),
             Event::FalseAnswer { asker, fetch, .. } => (16, *asker, fetch.peer.as_usize()),
+            Event::Executed { node, .. } => (17, *node, 0),
         };
         self.trace.event(self.now_ms, kind, one as u64, other as u64);
         if let Event::Arrive { payload: Payload::Blocks(blocks), .. }

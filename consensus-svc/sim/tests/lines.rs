@@ -2,7 +2,7 @@
 
 #![allow(missing_docs)]
 
-use consensus_core::{AuthorityIndex, Params, Round};
+use consensus_core::{AuthorityIndex, Params, ProtocolParameters, Round};
 use consensus_sim::{Chronicle, Fault, Happening, Load, Loss, Plan, Report, Scripted, Weather, run};
 
 fn at(at_ms: u64, what: Happening) -> Scripted {
@@ -299,4 +299,44 @@ fn s06_a_node_that_never_signed_may_start_empty() {
 fn t02_transactions_sent_again_to_any_node_are_marked_alike_by_those_that_crashed() {
     let reports = (0..4).map(|seed| scripted(seed, 4, Weather::Crashes, Vec::new()));
     assert!(reports.map(|report| report.duplicates).sum::<u64>() > 0);
+}
+
+/// With a load that commits often, and roots at every second commit.
+fn with_roots(seed: u64, script: Vec<Scripted>) -> Report {
+    let parameters = Some(ProtocolParameters { root_interval: 2, ..ProtocolParameters::default() });
+    let load = Some(Load { per_second: 40, size_bytes: 32 });
+    pass(&Plan { duration_ms: 8_000, parameters, load, script, ..Plan::new(seed, 4, Weather::Calm) })
+}
+
+/// Every machine's executor computes a chain of roots; the invariant computes it a second time.
+#[test]
+fn x07_an_executor_that_is_wrong_is_stopped_with_evidence_and_all_others_go_on() {
+    for seed in 0..3 {
+        let report = with_roots(seed, vec![at(2_000, Happening::BreakExecutor { node: 1 })]);
+        let count = |fault| report.faults.get(fault);
+        assert_eq!((count(Fault::ExecutorBroken), count(Fault::RootContradicted)), (1, 1), "seed {seed}");
+    }
+}
+
+#[test]
+fn x07_over_crashes_a_wrong_executor_is_refused_until_it_is_repaired() {
+    for seed in 0..3 {
+        let script = vec![
+            at(1_000, Happening::BreakExecutor { node: 1 }),
+            at(4_000, Happening::Crash { node: 1, down_ms: 200 }),
+            at(5_000, Happening::Crash { node: 1, down_ms: 200 }),
+            at(6_000, Happening::RepairExecutor { node: 1, down_ms: 200 }),
+            at(7_000, Happening::Crash { node: 1, down_ms: 200 }),
+        ];
+        let report = with_roots(seed, script);
+        let count = |fault| report.faults.get(fault);
+        assert_eq!((count(Fault::ExecutorRepaired), count(Fault::RootContradicted)), (1, 1), "seed {seed}");
+    }
+}
+
+/// With wrong executors they have at most f of the stake: no false root is agreed on, and none that is right is stopped.
+#[test]
+fn x07_liars_agree_on_no_root_and_stop_no_executor_that_is_right() {
+    let reports: Vec<_> = (0..6).map(|seed| pass(&Plan::new(seed, 7, Weather::WrongRoots))).collect();
+    assert!(sum(Fault::FalseRoot, &reports) > 20 && sum(Fault::RootContradicted, &reports) > 2);
 }

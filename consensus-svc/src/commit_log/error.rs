@@ -106,6 +106,8 @@ pub enum Entry {
     Equivocation(Slot),
     /// The proofs of equivocation as a whole.
     Evidence,
+    /// The agreed state roots.
+    Roots,
     /// A named record.
     Record(&'static str),
 }
@@ -121,6 +123,7 @@ impl std::fmt::Display for Entry {
                 write!(f, "the proof of equivocation of authority {} at round {}", slot.authority, slot.round)
             }
             Self::Evidence => f.write_str("the proofs of equivocation"),
+            Self::Roots => f.write_str("the agreed state roots"),
             Self::Record(name) => write!(f, "the record `{name}`"),
         }
     }

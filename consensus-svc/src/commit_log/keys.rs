@@ -7,6 +7,9 @@
 //! | `c\|` index | canonical bytes of a commit |
 //! | `v\|` index | certificate of a closing commit: the refs of the blocks whose votes make a quorum |
 //! | `q\|` epoch author round | a proof of equivocation ([`super::evidence`]) |
+//! | `r\|` index | a state root that a quorum agreed on, with the refs of the blocks whose votes make the quorum |
+//! | `m\|root_verified` | newest own state root that is the agreed one ([`super::roots`]) |
+//! | `m\|root_contradiction` | the last own state root that a quorum contradicts, with the refs of its votes |
 //! | `m\|chain_id` | 32 bytes |
 //! | `m\|progress` | where the machine stands ([`super::progress`]) |
 //! | `m\|acknowledged` | newest index that the executor acknowledged, u64 |
@@ -22,6 +25,12 @@ pub(super) const COMMITS: &[u8] = b"c|";
 pub(super) const CERTIFICATES: &[u8] = b"v|";
 /// Prefix of all proofs of equivocation.
 pub(super) const EQUIVOCATIONS: &[u8] = b"q|";
+/// Prefix of all agreed state roots.
+pub(super) const AGREED_ROOTS: &[u8] = b"r|";
+/// Newest own state root that is the agreed one.
+pub(super) const ROOT_VERIFIED: &[u8] = b"m|root_verified";
+/// The evidence against the executor.
+pub(super) const ROOT_CONTRADICTION: &[u8] = b"m|root_contradiction";
 /// The chain that the store belongs to.
 pub(super) const CHAIN_ID: &[u8] = b"m|chain_id";
 /// Where the machine stands.
@@ -86,6 +95,11 @@ pub(super) fn commit(index: CommitIndex) -> Vec<u8> {
 /// Key of a certificate.
 pub(super) fn certificate(index: CommitIndex) -> Vec<u8> {
     [CERTIFICATES, &index.get().to_be_bytes()].concat()
+}
+
+/// Key of an agreed state root.
+pub(super) fn agreed_root(index: CommitIndex) -> Vec<u8> {
+    [AGREED_ROOTS, &index.get().to_be_bytes()].concat()
 }
 
 /// Reads the index out of a certificate's key.
@@ -161,6 +175,7 @@ mod tests {
         );
         assert_eq!(hex_of(commit(CommitIndex::new(7))), "637c0000000000000007");
         assert_eq!(hex_of(certificate(CommitIndex::new(7))), "767c0000000000000007");
+        assert_eq!(hex_of(agreed_root(CommitIndex::new(7))), "727c0000000000000007");
         assert_eq!(
             hex_of(equivocation(Epoch::new(5), reference.slot())),
             "717c000000000000000503040000000000000102"

@@ -74,6 +74,7 @@ impl CommitLog {
             schedule,
             last_committed_rounds,
             evidence,
+            roots: self.roots()?,
             certified,
             guard,
             refilled,

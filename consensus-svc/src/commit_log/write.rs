@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use consensus_core::CommitIndex;
 use metanode_shell::durable::{Completion, WriteBatch, WriteError};
 
-use super::{evidence, keys, log::CommitLog, progress};
+use super::{evidence, keys, log::CommitLog, progress, roots};
 
 impl CommitLog {
     /// Hands a batch to the storage thread, waiting for a place in its queue, and returns what resolves when it is
@@ -67,6 +67,7 @@ fn store_batch(batch: &consensus_core::WriteBatch) -> WriteBatch {
     for found in &batch.evidence {
         writes.put(keys::equivocation(found.epoch(), found.slot()), evidence::encode(&found.proof()));
     }
+    roots::put(&mut writes, &batch.roots);
     writes.put(keys::PROGRESS, progress::encode(&batch.progress));
     writes
 }

@@ -18,6 +18,7 @@ fn sample() -> GenesisFile {
         parameters: GenesisParameters {
             gc_depth: 50,
             schedule_window_rounds: 99,
+            root_interval: 7,
             ..GenesisParameters::default()
         },
         authorities,
@@ -47,16 +48,18 @@ fn a_genesis_comes_back_from_its_file() {
     assert_eq!(to_file(&genesis, file.accounts.clone()), file);
     assert_eq!(genesis.parameters().gc_depth, 50);
     assert_eq!(genesis.parameters().schedule_window_rounds, 99);
+    assert_eq!(genesis.parameters().root_interval, 7);
     assert_eq!(genesis.committee().size(), 4);
 }
 
 #[test]
 fn a_file_that_was_changed_by_hand_is_refused() {
-    let changes: [fn(&mut GenesisFile); 6] = [
+    let changes: [fn(&mut GenesisFile); 7] = [
         |file| file.name.push('x'),
         |file| file.timestamp_ms += 1,
         |file| file.parameters.max_commit_bytes += 1,
         |file| file.parameters.schedule_window_rounds += 1,
+        |file| file.parameters.root_interval += 1,
         |file| file.authorities[2].stake += 1,
         |file| file.authorities[1].address = "127.0.0.1:9".to_owned(),
     ];

@@ -95,6 +95,7 @@ impl History {
             commits: vec![(sub_dag.commit.clone(), sub_dag.digest)],
             certificates: Vec::new(),
             evidence: Vec::new(),
+            roots: Box::default(),
             progress: Progress {
                 last_commit: index,
                 gc_round: sub_dag.commit.last_leader_round().minus(GC_DEPTH),

@@ -9,3 +9,4 @@ mod history;
 mod log;
 mod process;
 mod recover;
+mod roots;

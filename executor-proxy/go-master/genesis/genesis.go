@@ -54,6 +54,7 @@ type parameters struct {
 	DuplicateWindowMs     *uint64 `toml:"duplicate_window_ms"`
 	MaxDuplicateEntries   *uint64 `toml:"max_duplicate_entries"`
 	ScheduleWindowRounds  *uint64 `toml:"schedule_window_rounds"`
+	RootInterval          *uint64 `toml:"root_interval"`
 }
 
 type authority struct {

@@ -45,6 +45,7 @@ impl Consensus {
                 self.uncommitted_work.remove(reference);
             }
             self.pool.all_committed(sub_dag.transactions());
+            self.roots.committed(sub_dag);
         }
         outbox.groups.push(FormedGroup { commits: group, progress: self.ordering.progress() });
     }
@@ -75,6 +76,7 @@ impl Consensus {
     /// All effects of an input, in order.
     pub(super) fn release(&mut self, mut outbox: Outbox) -> Vec<Effect> {
         self.unpersisted.certificates.extend(self.certification.take_certificates());
+        self.unpersisted.add_roots(self.roots.take_records());
         outbox.settle(|digest| self.ordering.is_in_window(digest));
         if let Some(fork) = self.certification.fork() {
             self.give_up(fork, &mut outbox);

@@ -29,6 +29,7 @@ use crate::{
     params::Params,
     recovery::{RecoverError, RecoveredLog},
     schedule_state::ScheduleState,
+    state_roots::RootRecords,
     transaction::Transaction,
     types::{
         AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Epoch, Round, Slot, Timestamp, TransactionDigest,
@@ -51,6 +52,8 @@ pub struct TestStore {
     pub last_committed_rounds: Vec<Round>,
     /// Persisted proofs of equivocation.
     pub evidence: BTreeMap<Slot, EquivocationProof>,
+    /// Persisted records of state roots.
+    pub roots: RootRecords,
     /// The leader schedule after each commit that ended a batch, by index.
     pub schedules: BTreeMap<CommitIndex, ScheduleState>,
     /// Highest own round that the newest batch vouches for.
@@ -69,6 +72,7 @@ impl TestStore {
         self.commits.extend(batch.commits.iter().cloned());
         self.certificates.extend(batch.certificates.iter().map(|found| (found.index, found.clone())));
         self.evidence.extend(batch.evidence.iter().map(|found| (found.slot(), found.proof())));
+        self.roots.apply(&batch.roots);
         let last = self.commits.last().map(|(commit, _)| commit.index).unwrap_or_default();
         assert_eq!(batch.progress.last_commit, last, "the progress names a commit that no batch holds");
         self.last_committed_rounds.clone_from(&batch.progress.last_committed_rounds);
@@ -92,6 +96,7 @@ impl TestStore {
             schedule: last_commit.and_then(|last| self.schedules.get(&last)).cloned().unwrap_or_default(),
             last_committed_rounds: self.last_committed_rounds.clone(),
             evidence: self.evidence.keys().copied().collect(),
+            roots: self.roots.clone(),
             certified: self.certificates.keys().next_back().copied().unwrap_or_default(),
             guard: self.guard,
         }
@@ -458,6 +463,8 @@ impl TestNetwork {
                 }
                 Effect::Report(fault) => self.node_mut(own).faults.push(fault),
                 Effect::Forked(fork) => self.node_mut(own).fork = Some(fork),
+                // The store and the status tell as much.
+                Effect::RootAgreed(_) | Effect::RootContradicted(_) => {}
             }
         }
     }

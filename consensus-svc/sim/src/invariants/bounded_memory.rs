@@ -53,7 +53,10 @@ impl Invariant for BoundedMemory {
         let (fetches, fetches_bound) = (status.fetches.under_way as u64, 16);
         // Of each author one vote an index, 500 indexes below and above the last own commit.
         let votes_bound = self.nodes.saturating_mul(1_000);
+        // Of each author 64 open ones; own roots that wait for an agreed one, and for a block.
+        let roots_bound = 64 * self.nodes + 64 + 100;
         let bounds = [
+            ("votes for roots", status.root_votes_held as u64, roots_bound),
             ("votes", status.votes_held as u64, votes_bound),
             ("rounds above the GC round", rounds, self.rounds),
             ("blocks in the DAG", status.dag_blocks as u64, dag_bound),

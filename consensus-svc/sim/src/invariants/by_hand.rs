@@ -5,6 +5,7 @@ mod condition;
 mod fates;
 mod groups;
 mod own_blocks;
+mod roots;
 mod stored;
 mod votes;
 

@@ -50,6 +50,9 @@ impl Weather {
             Self::Amnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::GuardLost, F::UnheardLost],
             Self::ByzantineAmnesia => &[F::AmnesiaEntered, F::AmnesiaLeft, F::UnheardLost, F::OwnLastLied],
             Self::OneDown => &[F::Crash, F::Restart, F::LeadersReplaced],
+            Self::WrongRoots => {
+                &[F::ExecutorBroken, F::ExecutorRepaired, F::RootContradicted, F::FalseRoot, F::Restart]
+            }
             Self::Absences => &[
                 F::CatchUp,
                 F::RangeApplied,
@@ -73,6 +76,7 @@ impl Weather {
                 F::GarbageRefused,
                 F::PhantomParents,
                 F::LyingTimestamp,
+                F::FalseRoot,
             ],
         }
     }

@@ -227,6 +227,8 @@ impl World {
                     self.violate("agreement", format!("node {place} finds a fork: {fork:?}"));
                 }
             }
+            Effect::RootAgreed(agreed) => self.agreed(place, &agreed),
+            Effect::RootContradicted(contradiction) => self.contradicted(place, &contradiction),
             Effect::CommittedBefore { transactions } if self.nodes[place].is_honest() => {
                 self.record(&Record::CommittedBefore { node: place, transactions: &transactions });
             }
@@ -354,6 +356,7 @@ impl World {
         if position == node.delivered.len() + 1 {
             node.delivered.push(sub_dag.digest);
             node.behind_reader = false;
+            self.wake_executor(place);
         }
         if position == self.chain_length + 1 {
             self.chain_length = position;

@@ -45,6 +45,8 @@ impl World {
                 self.fault(Fault::SlowLink, Some(to));
                 self.network.slow_down(from, to, extra_ms);
             }
+            Happening::BreakExecutor { node } => self.break_executor(node),
+            Happening::RepairExecutor { node, down_ms } => self.repair_executor(node, down_ms),
             Happening::Mend => self.network.mend(),
         }
     }
@@ -212,6 +214,7 @@ impl World {
             let open = node.disk.store.open_transactions(node.own, self.genesis.parameters());
             let commits = node.disk.store.commits.len();
             self.record(&Record::Recovered { node: place, commits, transactions: &open });
+            self.greet_executor(place);
         }
         self.release(place);
         self.arm(place);

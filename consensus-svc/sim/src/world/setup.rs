@@ -37,7 +37,8 @@ impl World {
         let mut rng = Rng::new(plan.seed, "setup");
         let forecast = plan.weather.forecast(nodes, plan.duration_ms, &mut Rng::new(plan.seed, "weather"));
         let stakes = draw_stakes(nodes, &mut rng);
-        let parameters = draw_parameters(nodes, forecast.gc_depth, &mut rng);
+        let mut parameters = draw_parameters(nodes, forecast.gc_depth, &mut rng);
+        parameters.root_interval = Rng::new(plan.seed, "root interval").between(1, 8);
         let (genesis, signers) =
             testkit::genesis_with(&stakes, plan.parameters.clone().unwrap_or(parameters));
         let genesis = Arc::new(genesis);
@@ -78,6 +79,7 @@ impl World {
             load_pattern: if plan.load.is_some() { 0 } else { rng.below(3) },
             disk_rng: Rng::new(plan.seed, "disk"),
             clock_rng: Rng::new(plan.seed, "clock"),
+            executor_rng: Rng::new(plan.seed, "executor"),
             sync_ms: forecast.sync_ms,
             slow_sync_chance: forecast.slow_sync_chance,
             max_skew_ms: forecast.max_skew_ms,

@@ -10,7 +10,7 @@ use super::{
     witness,
 };
 use crate::{
-    block::{Block, CommitVote, VerifiedBlock},
+    block::{Block, CommitVote, ExecutedRoot, VerifiedBlock},
     block_verifier::BlockVerifier,
     catch_up::range::{ChainPoint, RangeError, verify_range},
     core_status::CoreStatus,
@@ -18,7 +18,7 @@ use crate::{
     fetch::{FetchEnd, FetchId},
     input::{BlockSource, Input, Ticket},
     transaction::Transaction,
-    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Round, Slot, Timestamp},
+    types::{AuthorityIndex, BlockRef, CommitDigest, CommitIndex, Round, Slot, StateRoot, Timestamp},
 };
 
 /// Blocks that exist at most; inputs after that make no new ones.
@@ -149,6 +149,11 @@ impl Peers {
             _ if choices.one_in(16) => subject.input(Input::Halt),
             _ if choices.one_in(16) => subject.input(Input::StoreBehind),
             _ if choices.one_in(8) => self.forge(subject, choices),
+            _ if choices.one_in(8) => {
+                let index = subject.status().last_commit.plus(1).minus(choices.below(5) as u64);
+                let root = choices.one_in(4).then(|| StateRoot::new([choices.byte() % 2; 32]));
+                subject.input(Input::Executed { index, root })
+            }
             _ if choices.one_in(2) => {
                 let fetch = FetchId(self.asked.0.saturating_sub(choices.below(3) as u64));
                 let end = if choices.one_in(2) { FetchEnd::Answered } else { FetchEnd::Failed };
@@ -267,8 +272,8 @@ impl Peers {
             timestamp,
             ancestors,
             transactions,
+            executed_roots: commit_votes.iter().map(root_vote).collect(),
             commit_votes,
-            executed_roots: Vec::new(),
             epoch_vote: None,
         };
         let bytes = block.sign(self.world.signers.get(author.as_usize())?).signed_bytes().clone();
@@ -354,6 +359,11 @@ impl Peers {
         });
         rounds.next().unwrap_or(Round::GENESIS)
     }
+}
+
+/// With every vote for a commit goes one for a root there: of one mind as those are.
+const fn root_vote(vote: &CommitVote) -> ExecutedRoot {
+    ExecutedRoot { index: vote.index, root: StateRoot::new(*vote.digest.as_bytes()) }
 }
 
 /// One of a few transactions, so that they repeat; sometimes one that no block may hold.

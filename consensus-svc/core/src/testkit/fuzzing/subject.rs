@@ -44,6 +44,7 @@ static WORLDS: LazyLock<Vec<World>> = LazyLock::new(|| {
             max_block_bytes: 1024,
             max_transaction_bytes: 300,
             max_duplicate_entries: 8,
+            root_interval: 2,
             ..ProtocolParameters::default()
         };
         let (genesis, signers) = genesis_with(stakes, parameters);
@@ -239,6 +240,7 @@ impl Subject {
         assert!(status.missing_blocks <= missing, "{status:?}");
         assert!(status.pooled_transactions <= self.params.max_pool_transactions, "{status:?}");
         assert!(status.pooled_bytes <= self.params.max_pool_bytes, "{status:?}");
+        assert!(status.root_votes_held <= authorities.saturating_mul(64).saturating_add(164), "{status:?}");
         assert!(status.accepted_rounds.iter().all(|round| *round <= status.round), "{status:?}");
         assert!(status.proposed_round <= status.round, "{status:?}");
         assert!(status.gc_round <= status.last_committed_round, "{status:?}");

@@ -5,9 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use crate::{
+    legacy::{AddressError, Layout, LegacyMaster},
     row::Row,
     rows,
-    settings::{Effort, LedgerKind, Settings},
+    settings::{Effort, LedgerKind, Protocol, Settings},
 };
 
 const EXAMPLES: &str = "\
@@ -29,11 +30,24 @@ Examples, from the folder executor-proxy/go-master after `go build -o /tmp/go-ma
   a master with a ledger of its own, its own data folder and its own configuration:
     executor-conformance --write-genesis genesis.toml
     rm -rf /var/tmp/master && executor-conformance --ledger any --endpoint http://127.0.0.1:7300 --start './start-my-master.sh'
+  an existing master behind the framed protocol, for which a Go master stands in here:
+    executor-conformance --protocol uds --endpoint /tmp/blocks.sock --queries /tmp/queries.sock --layout executable-block --idle 500 \\
+      --start '/tmp/go-master run --genesis $CONFORMANCE_GENESIS --data-dir $CONFORMANCE_DATA_DIR --listen 127.0.0.1:0 --uds-legacy \\
+      --uds-blocks /tmp/blocks.sock --uds-queries /tmp/queries.sock --uds-layout executable-block --uds-idle 500ms'
   one row, with all that the master said:
     executor-conformance --only kill --seed 7 --dir /tmp/trial --endpoint ... --start ...; less /tmp/trial/master.log
 
 Exit codes: 0 every row passed; 1 a row did not; 2 the master could not be started, or a wrong command line; 130 ended by Ctrl-C
 or SIGTERM (the master is killed).";
+
+/// What a master speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProtocolKind {
+    /// executor.v1.ExecutorService.
+    Grpc,
+    /// Two sockets with frames.
+    Uds,
+}
 
 /// Takes an execution master through the contract: starts it, feeds it, misuses it, kills it, and says what does not hold.
 ///
@@ -41,12 +55,29 @@ or SIGTERM (the master is killed).";
 #[derive(Clone, Debug, Parser)]
 #[command(name = "executor-conformance", version, after_help = EXAMPLES, max_term_width = 120)]
 pub struct Arguments {
-    /// Where the master listens: http://host:port or unix:/absolute/path.
+    /// What the master speaks: executor.v1.ExecutorService, or the framed protocol of existing masters.
+    #[arg(long, value_enum, default_value = "grpc")]
+    pub protocol: ProtocolKind,
+    /// Where the master listens: http://host:port or unix:/absolute/path; with --protocol uds where it takes blocks, /absolute/path
+    /// or tcp://host:port.
     #[arg(long, value_name = "E", required_unless_present_any = ["list", "write_genesis"])]
     pub endpoint: Option<String>,
     /// Starts the master; run by `sh -c`. Its data survives from start to start.
     #[arg(long, value_name = "CMD", required_unless_present_any = ["list", "write_genesis"])]
     pub start: Option<String>,
+    /// Where the master answers queries, /absolute/path or tcp://host:port; with --protocol uds.
+    #[arg(long, value_name = "Q", required_if_eq("protocol", "uds"))]
+    pub queries: Option<String>,
+    /// Form of the blocks; with --protocol uds.
+    #[arg(long, value_enum, default_value = "executable-block")]
+    pub layout: Layout,
+    /// is_ready of the master's answers means nothing; with --protocol uds.
+    #[arg(long)]
+    pub without_ready: bool,
+    /// The command makes the master close connections that are silent for so many milliseconds, so that the row `idle` can wait for
+    /// it; with --protocol uds. The field's two minutes are too long.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub idle: Option<u64>,
     /// How state roots and rejections are judged: as those of the reference ledger, or of any ledger, whose root after one history is
     /// always the same.
     #[arg(long, value_enum, default_value = "reference")]
@@ -87,12 +118,18 @@ impl Arguments {
     /// # Errors
     /// An error as that of any wrong argument, for a row that there is not.
     pub fn rows(&self) -> Result<Vec<Row>, clap::Error> {
-        let all = rows::GRPC;
+        let all = match self.protocol {
+            ProtocolKind::Grpc => rows::GRPC,
+            ProtocolKind::Uds => rows::UDS,
+        };
         if let Some(unknown) = self.only.iter().find(|name| all.iter().all(|row| row.name != **name)) {
             let text = format!("there is no row `{unknown}`; --list shows all");
             return Err(Self::command().error(ErrorKind::ValueValidation, text));
         }
-        let wanted = |row: &&Row| self.only.is_empty() || self.only.iter().any(|name| name == row.name);
+        let wanted = |row: &&Row| {
+            let asked = self.only.is_empty() || self.only.iter().any(|name| name == row.name);
+            asked && (row.name != rows::IDLE || self.idle.is_some() || self.list)
+        };
         Ok(all.iter().filter(wanted).copied().collect())
     }
 
@@ -101,12 +138,9 @@ impl Arguments {
     /// # Errors
     /// An error as that of any wrong argument, for an endpoint that is none.
     pub fn settings(&self, folder: PathBuf) -> Result<Settings, clap::Error> {
-        let endpoint = self.endpoint.clone().unwrap_or_default();
-        metanode_shell::grpc::endpoint(&endpoint).map_err(|error| {
-            Self::command().error(ErrorKind::ValueValidation, format!("--endpoint: {error}"))
-        })?;
+        let protocol = self.protocol()?;
         Ok(Settings {
-            endpoint,
+            protocol,
             command: self.start.clone().unwrap_or_default(),
             ledger: self.ledger,
             seed: self.seed,
@@ -115,6 +149,25 @@ impl Arguments {
             genesis: self.genesis.clone(),
             folder,
         })
+    }
+
+    fn protocol(&self) -> Result<Protocol, clap::Error> {
+        let wrong = |flag, error: &dyn std::fmt::Display| {
+            Self::command().error(ErrorKind::ValueValidation, format!("{flag}: {error}"))
+        };
+        let endpoint = self.endpoint.clone().unwrap_or_default();
+        if self.protocol == ProtocolKind::Grpc {
+            metanode_shell::grpc::endpoint(&endpoint).map_err(|error| wrong("--endpoint", &error))?;
+            return Ok(Protocol::Grpc { endpoint });
+        }
+        let queries = self.queries.clone().unwrap_or_default();
+        Ok(Protocol::Uds(LegacyMaster {
+            blocks: endpoint.parse().map_err(|error: AddressError| wrong("--endpoint", &error))?,
+            queries: queries.parse().map_err(|error: AddressError| wrong("--queries", &error))?,
+            layout: self.layout,
+            reports_ready: !self.without_ready,
+            idle: self.idle.map(Duration::from_millis),
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a row works with: the master under trial, the commits that are sent to it, and the judgement of its answers.
 
 mod judge;
+mod legacy;
 mod life;
 
 pub use judge::Roots;
@@ -96,12 +97,12 @@ impl Bench {
 
     /// A new connection.
     pub(crate) async fn client(&self) -> Outcome<Client> {
-        Client::connect(&self.settings.endpoint, self.settings.patience).await
+        Client::connect(&self.settings.endpoint(), self.settings.patience).await
     }
 
     /// Where the master stands: ready, and on this chain.
     pub(crate) async fn position(&mut self) -> Outcome<GetLastBlockNumberResponse> {
-        let position = self.client().await?.position().await?;
+        let position = self.ask().await?;
         let position =
             position.map_err(|status| Failure::new("an answer to GetLastBlockNumber", describe(&status)))?;
         self.judge_position(&position)?;

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod chain;
 pub mod client;
 pub mod dice;
+pub mod legacy;
 pub mod network;
 pub mod process;
 mod raw;
@@ -22,4 +23,4 @@ pub mod suite;
 
 pub use bench::Bench;
 pub use report::{Report, Verdict};
-pub use settings::{Effort, LedgerKind, Settings};
+pub use settings::{Effort, LedgerKind, Protocol, Settings};

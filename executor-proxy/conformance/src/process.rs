@@ -122,14 +122,35 @@ fn members(group: Pid) -> Vec<u32> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let ids = processes.flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
     ids.filter(|id: &u32| {
-        // pid (command) state ppid pgrp ...; the command may hold anything, also parentheses.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { return false };
-        let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
-        let mut fields = rest.split_ascii_whitespace();
-        let state = fields.next();
-        fields.nth(1) == Some(&group.to_string()) && !matches!(state, Some("Z" | "X"))
+        let stat = State::read(&format!("/proc/{id}/stat"));
+        stat.is_some_and(|stat| stat.group == group.to_string() && (!stat.has_ended || has_threads(*id)))
     })
     .collect()
+}
+
+/// True where a thread still runs. The first one may have ended before the others, which still hold sockets and locks.
+fn has_threads(id: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return false };
+    let mut threads =
+        threads.flatten().filter_map(|entry| State::read(&entry.path().join("stat").to_string_lossy()));
+    threads.any(|thread| !thread.has_ended)
+}
+
+/// What a file `stat` of a process or a thread tells.
+struct State {
+    group: String,
+    has_ended: bool,
+}
+
+impl State {
+    fn read(path: &str) -> Option<Self> {
+        // pid (command) state ppid pgrp ...; the command may hold anything, also parentheses.
+        let stat = fs::read_to_string(path).ok()?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace();
+        let has_ended = matches!(fields.next(), Some("Z" | "X"));
+        Some(Self { group: fields.nth(1)?.to_owned(), has_ended })
+    }
 }
 
 /// The last words of a log, on one line; for errors.

@@ -1,22 +1,31 @@
-//! All checks over gRPC, in the order in which they are taken.
+//! All checks, in the order in which they are taken.
+
+/// One line of the tables.
+macro_rules! row {
+    ($name:literal, $ids:literal, $does:literal, $advice:literal, $check:path) => {
+        crate::row::Row {
+            name: $name,
+            ids: $ids,
+            does: $does,
+            advice: $advice,
+            check: |bench| Box::pin($check(bench)),
+        }
+    };
+}
 
 mod breaks;
 mod delivery;
 mod epochs;
 mod handshake;
+mod legacy;
 mod malformed;
 mod refusals;
 mod senders;
 mod window;
 
-use crate::row::Row;
+pub use legacy::{IDLE, UDS};
 
-/// One line of the table below.
-macro_rules! row {
-    ($name:literal, $ids:literal, $does:literal, $advice:literal, $check:path) => {
-        Row { name: $name, ids: $ids, does: $does, advice: $advice, check: |bench| Box::pin($check(bench)) }
-    };
-}
+use crate::row::Row;
 
 /// The checks of `executor.v1.ExecutorService`.
 pub const GRPC: &[Row] = &[

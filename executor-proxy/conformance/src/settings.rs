@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::legacy::{Layout, LegacyMaster};
+
 /// How state roots and rejections are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LedgerKind {
@@ -9,6 +11,18 @@ pub enum LedgerKind {
     Reference,
     /// The same history gives the same root, whatever it is; an empty one is none.
     Any,
+}
+
+/// What the master speaks, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `executor.v1.ExecutorService`.
+    Grpc {
+        /// `http://host:port` or `unix:/absolute/path`.
+        endpoint: String,
+    },
+    /// The framed protocol of existing masters.
+    Uds(LegacyMaster),
 }
 
 /// The variable that names the folder for the master's data.
@@ -19,8 +33,8 @@ pub const GENESIS: &str = "CONFORMANCE_GENESIS";
 /// A checked command line.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the master listens: `http://host:port` or `unix:/absolute/path`.
-    pub endpoint: String,
+    /// What the master speaks, and where.
+    pub protocol: Protocol,
     /// Starts it; run by `sh -c`.
     pub command: String,
     /// How its results are judged.
@@ -38,6 +52,26 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Where the master listens, for people.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        match &self.protocol {
+            Protocol::Grpc { endpoint } => endpoint.clone(),
+            Protocol::Uds(master) => master.blocks.to_string(),
+        }
+    }
+
+    /// True where roots are compared with those of the reference ledger. A layout without the digest of a commit leads to
+    /// roots over other digests.
+    #[must_use]
+    pub fn roots_are_known(&self) -> bool {
+        let digests = match &self.protocol {
+            Protocol::Grpc { .. } => true,
+            Protocol::Uds(master) => master.layout == Layout::ExecutableBlock,
+        };
+        digests && self.ledger == LedgerKind::Reference
+    }
+
     /// True where the command keeps its data in the folder that it is given, so that each row may have a new one.
     #[must_use]
     pub fn is_fresh_each_row(&self) -> bool {

@@ -5,7 +5,12 @@
 #[path = "support/trial.rs"]
 mod trial;
 
-use executor_conformance::{Effort, rows};
+use executor_conformance::{
+    Effort, Protocol,
+    legacy::{Layout, LegacyMaster},
+    rows,
+};
+use std::time::Duration;
 use trial::{example, free_address, go_master, run, table};
 
 async fn go_master_passes(listen: impl Fn(&str) -> (String, String)) {
@@ -15,7 +20,8 @@ async fn go_master_passes(listen: impl Fn(&str) -> (String, String)) {
     let command = format!(
         "exec {program} run --log-level warn --genesis \"$CONFORMANCE_GENESIS\" --data-dir \"$CONFORMANCE_DATA_DIR\" --listen {address}"
     );
-    let report = run(folder.path(), &endpoint, command, rows::GRPC, Effort::default()).await;
+    let report =
+        run(folder.path(), Protocol::Grpc { endpoint }, command, rows::GRPC, Effort::default()).await;
     assert!(report.holds(), "{}", table(&report));
 }
 
@@ -48,7 +54,8 @@ async fn the_go_master_keeps_every_promise_in_one_life() {
         "exec {program} run --log-level warn --genesis \"$CONFORMANCE_GENESIS\" --data-dir {} --listen {socket}",
         data.display()
     );
-    let report = run(folder.path(), &socket, command, rows::GRPC, Effort::default()).await;
+    let report =
+        run(folder.path(), Protocol::Grpc { endpoint: socket }, command, rows::GRPC, Effort::default()).await;
     assert!(report.holds(), "{}", table(&report));
 }
 
@@ -68,7 +75,47 @@ async fn the_embedded_ledger_keeps_every_promise_through_the_proxy() {
          exec {} run --config \"$CONFORMANCE_DATA_DIR/proxy.toml\"",
         example("embedded-proxy")
     );
-    let report =
-        run(folder.path(), &format!("http://{address}"), command, rows::GRPC, Effort::default()).await;
+    let report = run(
+        folder.path(),
+        Protocol::Grpc { endpoint: format!("http://{address}") },
+        command,
+        rows::GRPC,
+        Effort::default(),
+    )
+    .await;
     assert!(report.holds(), "{}", table(&report));
+}
+
+async fn framed_go_master_passes(layout: Layout, name: &str, over_tcp: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = go_master(folder.path()) else { return };
+    let blocks = folder.path().join("blocks.sock").display().to_string();
+    let queries = if over_tcp {
+        format!("tcp://{}", free_address())
+    } else {
+        folder.path().join("queries.sock").display().to_string()
+    };
+    let command = format!(
+        "exec {program} run --log-level warn --genesis \"$CONFORMANCE_GENESIS\" --data-dir \"$CONFORMANCE_DATA_DIR\" \
+         --listen 127.0.0.1:0 --uds-legacy --uds-blocks {blocks} --uds-queries {queries} --uds-layout {name} --uds-idle 1s"
+    );
+    let protocol = Protocol::Uds(LegacyMaster {
+        blocks: blocks.parse().unwrap(),
+        queries: queries.parse().unwrap(),
+        layout,
+        reports_ready: true,
+        idle: Some(Duration::from_secs(1)),
+    });
+    let report = run(folder.path(), protocol, command, rows::UDS, Effort::default()).await;
+    assert!(report.holds(), "{}", table(&report));
+}
+
+#[tokio::test]
+async fn the_go_master_keeps_every_promise_of_the_framed_protocol() {
+    framed_go_master_passes(Layout::ExecutableBlock, "executable-block", false).await;
+}
+
+#[tokio::test]
+async fn the_go_master_keeps_them_with_the_other_layout_and_queries_over_tcp() {
+    framed_go_master_passes(Layout::CommittedEpochData, "committed-epoch-data", true).await;
 }

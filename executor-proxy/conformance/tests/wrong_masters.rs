@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "the helper serves other tests too")]
 mod trial;
 
-use executor_conformance::{Effort, Report, rows};
+use executor_conformance::{Effort, Protocol, Report, rows};
 use futures::{StreamExt, stream};
 use trial::{example, run, table};
 
@@ -134,7 +134,7 @@ impl Trial {
         // Only one of them is about memory, and all that is sent takes its time.
         let unread_bytes = if self.fault == "hoards-commits" { 256 << 20 } else { 16 << 20 };
         let effort = Effort { unread_bytes, kills: 5, ..Effort::default() };
-        run(folder.path(), &socket, command, rows::GRPC, effort).await
+        run(folder.path(), Protocol::Grpc { endpoint: socket }, command, rows::GRPC, effort).await
     }
 
     /// What does not fit.

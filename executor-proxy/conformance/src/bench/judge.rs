@@ -8,7 +8,7 @@ use metanode_proto::executor::v1::{Acknowledgement, GetLastBlockNumberResponse};
 use super::Bench;
 use crate::{
     row::{Failure, Outcome, equal, hex},
-    settings::LedgerKind,
+    settings::{LedgerKind, Protocol},
 };
 
 /// The roots that a master gave, by the digest of the commit: one history, one root.
@@ -92,7 +92,11 @@ impl Bench {
     /// The root after a commit, by the reference ledger or by what was said before.
     pub(crate) fn judge_root(&mut self, root: &Bytes, index: u64, of: &str) -> Outcome {
         let what = format!("state root after commit {index} in {of}");
-        if self.settings.ledger == LedgerKind::Reference {
+        if root.is_empty() && matches!(self.settings.protocol, Protocol::Uds(_)) {
+            // The framed protocol has a place for a root, and masters that leave it empty.
+            return Ok(());
+        }
+        if self.settings.roots_are_known() {
             return equal(&what, &hex(&self.chain.root(index).0), &hex(root));
         }
         if !matches!(root.len(), 0 | 32) {

@@ -5,15 +5,15 @@ use std::{fs, path::PathBuf, time::Duration};
 use metanode_proto::executor::v1::GetLastBlockNumberResponse;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::Bench;
 use crate::{
     chain::Chain,
-    client::{Client, describe},
+    client::describe,
     process::{Group, Spec, last_words},
     row::{Failure, Outcome},
-    settings::{DATA_DIR, GENESIS},
+    settings::{DATA_DIR, GENESIS, Protocol},
 };
 
 /// Between two questions to a master that starts: nothing tells when it listens.
@@ -39,14 +39,16 @@ impl Bench {
     pub async fn begin(&mut self) -> Result<(), BeginError> {
         let first = self.rows == 0;
         self.rows += 1;
-        if first && Client::connect(&self.settings.endpoint, self.settings.patience).await.is_ok() {
-            let text = format!("somebody listens at {} already; end that process", self.settings.endpoint);
+        if first && self.ask().await.is_ok() {
+            let text = format!("somebody listens at {} already; end that process", self.settings.endpoint());
             return Err(BeginError::NotStarted(text));
         }
         let fresh = self.settings.is_fresh_each_row();
         if fresh || first {
             self.kill().await.map_err(|failure| BeginError::LeftBehind(failure.came))?;
-            self.data = self.settings.folder.join(format!("data-{}", self.rows));
+            // A folder that is kept has those of earlier runs.
+            let mut names = (self.rows..).map(|number| self.settings.folder.join(format!("data-{number}")));
+            self.data = names.find(|folder| !folder.exists()).unwrap_or_default();
             let made = fs::create_dir_all(&self.data);
             made.map_err(|error| {
                 BeginError::NotStarted(format!("cannot make {}: {error}", self.data.display()))
@@ -73,6 +75,17 @@ impl Bench {
         Ok(())
     }
 
+    /// Asks where the master stands, on a connection of its own: its answer, or its error.
+    ///
+    /// # Errors
+    /// [`Failure`] where nobody listens, or nothing comes in time.
+    pub(crate) async fn ask(&self) -> Outcome<Result<GetLastBlockNumberResponse, Status>> {
+        match &self.settings.protocol {
+            Protocol::Grpc { .. } => self.client().await?.position().await,
+            Protocol::Uds(master) => self.ask_framed(master).await,
+        }
+    }
+
     /// The first answer of a master that says that it is ready. It is not compared with anything yet.
     pub(crate) async fn start(&mut self) -> Outcome<GetLastBlockNumberResponse> {
         const EXPECTED: &str = "the command starts a master that says ready = true";
@@ -83,31 +96,21 @@ impl Bench {
             log: self.log(),
         };
         let group = Group::start(&spec).map_err(|error| Failure::new(EXPECTED, error.to_string()))?;
-        let group = self.group.insert(group);
+        self.group = Some(group);
         let (deadline, mut last) = (Instant::now() + self.settings.patience, String::new());
         let failed = |came: String| Failure::new(EXPECTED, format!("{came}; {}", last_words(&spec.log)));
-        let mut client = None;
         while Instant::now() < deadline {
-            if let Some(status) = group.ended() {
+            if let Some(status) = self.group.as_mut().and_then(Group::ended) {
                 return Err(failed(format!("it ended with {status}")));
             }
-            let connected = match client.take() {
-                Some(client) => Ok(client),
-                None => Client::connect(&self.settings.endpoint, self.settings.patience).await,
-            };
-            match connected {
+            match self.ask().await {
+                Ok(Ok(position)) if position.ready => return Ok(position),
+                Ok(Ok(_)) => "ready = false".clone_into(&mut last),
+                Ok(Err(status)) if status.code() == Code::Unimplemented => {
+                    return Err(failed(describe(&status)));
+                }
+                Ok(Err(status)) => last = describe(&status),
                 Err(failure) => last = failure.came,
-                Ok(mut connected) => match connected.position().await? {
-                    Ok(position) if position.ready => return Ok(position),
-                    Ok(_) => {
-                        "ready = false".clone_into(&mut last);
-                        client = Some(connected);
-                    }
-                    Err(status) if status.code() == Code::Unimplemented => {
-                        return Err(failed(describe(&status)));
-                    }
-                    Err(status) => last = describe(&status),
-                },
             }
             sleep(ASK_AGAIN).await;
         }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use executor_conformance::{Bench, Effort, LedgerKind, Report, Settings, row::Row, suite};
+use executor_conformance::{Bench, Effort, LedgerKind, Protocol, Report, Settings, row::Row, suite};
 
 /// Many times what anything takes; only a master that hangs makes a test wait for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,13 +16,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A run over the rows. The folder is for all that is written.
 pub(crate) async fn run(
     folder: &Path,
-    endpoint: &str,
+    protocol: Protocol,
     command: String,
     rows: &[Row],
     effort: Effort,
 ) -> Report {
     let settings = Settings {
-        endpoint: endpoint.to_owned(),
+        protocol,
         command,
         ledger: LedgerKind::Reference,
         seed: 1,

@@ -66,7 +66,7 @@ pub struct Arguments {
     #[arg(long, value_name = "CMD", required_unless_present_any = ["list", "write_genesis"])]
     pub start: Option<String>,
     /// Where the master answers queries, /absolute/path or tcp://host:port; with --protocol uds.
-    #[arg(long, value_name = "Q", required_if_eq("protocol", "uds"))]
+    #[arg(long, value_name = "Q")]
     pub queries: Option<String>,
     /// Form of the blocks; with --protocol uds.
     #[arg(long, value_enum, default_value = "executable-block")]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a skipped test says so")]
 
 #[path = "support/trial.rs"]
+#[allow(dead_code, reason = "the helper serves other tests too")]
 mod trial;
 
 use executor_conformance::{

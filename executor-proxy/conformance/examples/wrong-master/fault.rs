@@ -63,4 +63,8 @@ pub(crate) enum Fault {
     UntypedErrors,
     /// Never says SERVING.
     NeverHealthy,
+    /// Behind the framed protocol: makes no block of a commit without transactions, and counts none.
+    IgnoresEmptyBlocks,
+    /// Behind the framed protocol: answers a query after the one behind it.
+    SwapsAnswers,
 }

@@ -9,11 +9,18 @@
 #![allow(clippy::print_stderr, reason = "a command line prints")]
 
 mod fault;
+mod framed;
 mod journal;
 mod service;
 mod state;
 
-use std::{error::Error, fs, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::Parser;
 use executor_proxy::network::Network;
@@ -23,7 +30,12 @@ use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic_health::ServingStatus;
 
-use crate::{fault::Fault, service::Service, state::State};
+use crate::{
+    fault::Fault,
+    framed::Framed,
+    service::{Service, Shared},
+    state::State,
+};
 
 /// An execution master that is wrong in one way.
 #[derive(Debug, Parser)]
@@ -40,6 +52,12 @@ struct Arguments {
     /// unix:/absolute/path.
     #[arg(long, value_name = "ADDRESS")]
     listen: String,
+    /// Takes executable blocks here as well.
+    #[arg(long, value_name = "PATH", requires = "queries")]
+    blocks: Option<PathBuf>,
+    /// Answers queries of the framed protocol here.
+    #[arg(long, value_name = "PATH")]
+    queries: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -60,9 +78,12 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let network = network.ok_or("what has no problems is complete")?;
     let path = arguments.listen.strip_prefix("unix:").ok_or("--listen is not unix:PATH")?;
     let state = State::load(arguments.fault, network.clone(), &arguments.data_dir)?;
-    // That of a process that was killed.
-    let _ = fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
+    let listener = listen(path.as_ref())?;
+    let shared = Arc::new(Shared::new(state));
+    if let (Some(blocks), Some(queries)) = (&arguments.blocks, &arguments.queries) {
+        let framed = Framed { shared: Arc::clone(&shared), network: network.clone() };
+        tokio::spawn(framed.serve(listen(blocks)?, listen(queries)?));
+    }
     let (reporter, health) = grpc::health().await;
     if arguments.fault != Fault::NeverHealthy {
         for service in ["", SERVICE_NAME] {
@@ -70,7 +91,7 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         }
     }
     let limit = grpc::decode_limit(network.limits.max_bytes);
-    let service = ExecutorServiceServer::new(Service::new(state, network)).max_decoding_message_size(limit);
+    let service = ExecutorServiceServer::new(Service::new(shared, network)).max_decoding_message_size(limit);
     grpc::server()
         .add_service(service)
         .add_service(health)
@@ -78,4 +99,10 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await?;
     Ok(())
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    // That of a process that was killed.
+    let _ = fs::remove_file(path);
+    UnixListener::bind(path)
 }

@@ -34,28 +34,41 @@ const IDLE: Duration = Duration::from_millis(40);
 
 type Answers = mpsc::Sender<Result<ExecuteCommitsResponse, Status>>;
 
+/// The state, for all who serve.
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(crate) fn new(state: State) -> Self {
+        Self(Mutex::new(state))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        self.state().fault
+    }
+}
+
 /// `executor.v1.ExecutorService` with a fault.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     fault: Fault,
     network: Network,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     /// The stream that is listened to: each change ends the stream before.
     open: watch::Sender<Open>,
 }
 
 impl Service {
-    pub(crate) fn new(state: State, network: Network) -> Self {
-        Self {
-            fault: state.fault,
-            network,
-            state: Arc::new(Mutex::new(state)),
-            open: watch::Sender::new(Open::default()),
-        }
+    pub(crate) fn new(shared: Arc<Shared>, network: Network) -> Self {
+        Self { fault: shared.fault(), network, shared, open: watch::Sender::new(Open::default()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state()
     }
 
     /// The status as the fault has it.

@@ -137,6 +137,17 @@ impl State {
         }
     }
 
+    /// Last commit that was executed, and its digest.
+    pub(crate) fn position(&self) -> (u64, Digest) {
+        let last = self.last();
+        (last, self.digest_at(last).unwrap_or(Digest::ZERO))
+    }
+
+    /// State root after it.
+    pub(crate) fn root(&self) -> [u8; 32] {
+        self.executed.get(&self.last()).map_or_else(|| self.genesis_root(), |one| one.root)
+    }
+
     fn genesis_root(&self) -> [u8; 32] {
         let chain_id = reference_ledger::ChainId(self.network.chain_id.0);
         Ledger::genesis(chain_id, self.network.accounts.iter().copied())

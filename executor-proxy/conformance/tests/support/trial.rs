@@ -21,12 +21,24 @@ pub(crate) async fn run(
     rows: &[Row],
     effort: Effort,
 ) -> Report {
+    run_for(folder, protocol, command, rows, effort, PATIENCE).await
+}
+
+/// A run with another patience.
+pub(crate) async fn run_for(
+    folder: &Path,
+    protocol: Protocol,
+    command: String,
+    rows: &[Row],
+    effort: Effort,
+    patience: Duration,
+) -> Report {
     let settings = Settings {
         protocol,
         command,
         ledger: LedgerKind::Reference,
         seed: 1,
-        patience: PATIENCE,
+        patience,
         effort,
         genesis: None,
         folder: folder.to_owned(),

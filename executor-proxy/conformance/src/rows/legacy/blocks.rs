@@ -89,6 +89,7 @@ pub(super) async fn in_pieces(bench: &mut Bench) -> Outcome {
 pub(super) async fn framing(bench: &mut Bench) -> Outcome {
     some(bench, 2).await?;
     let before = bench.position().await?;
+    let next = bench.frame(before.block_number + 1)?;
     let frames: [(&[u8], &str); 3] = [
         (&[0xff; 12], "a length that is no varint"),
         (&[0xff, 0xff, 0xff, 0xff, 0x0f], "a block of 4 GiB was announced"),
@@ -97,12 +98,28 @@ pub(super) async fn framing(bench: &mut Bench) -> Outcome {
     for (bytes, why) in frames {
         let mut feed = bench.feed().await?;
         feed.send(bytes).await?;
-        feed.closed(why).await?;
+        feed.send(&next).await?;
+        tokio::select! {
+            closed = feed.closed(why) => closed?,
+            moved = moved(bench, before.block_number) => return moved,
+        }
         bench.lives()?;
         bench.unmoved(&before).await?;
     }
     some(bench, 2).await?;
     Ok(())
+}
+
+/// Fails as soon as a number above this one is reported.
+async fn moved(bench: &mut Bench, last: u64) -> Outcome {
+    loop {
+        let now = bench.position().await?.block_number;
+        if now > last {
+            let expected = format!("block {last}: nothing behind what cannot be read is executed");
+            return Err(Failure::new(expected, format!("block {now}")));
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 pub(super) async fn two(bench: &mut Bench) -> Outcome {

@@ -37,6 +37,8 @@ const STANDS_STILL: Duration = Duration::from_secs(60);
 const TOLD: u64 = 10;
 /// Memory counts as flat if the most of the second half is at most the most of the first half, plus a quarter of it, plus this.
 const FLAT_SLACK_BYTES: u64 = 16 << 20;
+/// Commits in flight at most: the default of consensus-svc and of the proxy.
+const WINDOW: u64 = 256;
 /// Share of a core from which a process is what bounds a replay.
 const BUSY: f64 = 0.85;
 
@@ -132,7 +134,7 @@ async fn follow(network: &Network, last: u64, tell: &mut impl FnMut(&str)) -> an
         if executed == 0 || !(is_due || is_over) {
             continue;
         }
-        let sample = Sample::take(network, executed)?;
+        let sample = Sample::take(network, executed).await?;
         if let Some(before) = samples.last()
             && (is_over || executed.saturating_mul(TOLD) / last.max(1) > told)
         {
@@ -199,6 +201,13 @@ impl ReplayReport {
         failures
     }
 
+    /// Commits in flight, as half of the samples had more.
+    fn in_flight(&self) -> u64 {
+        let mut all: Vec<_> = self.samples.iter().map(|sample| sample.in_flight).collect();
+        all.sort_unstable();
+        all.get(all.len() / 2).copied().unwrap_or(0)
+    }
+
     /// The most memory of each process in the first and in the second half, in bytes.
     fn peaks(&self) -> Vec<(&'static str, u64, u64)> {
         let (first, second) = self.samples.split_at(self.samples.len() / 2);
@@ -229,6 +238,11 @@ impl fmt::Display for ReplayReport {
             busy * 100.0,
             disk * 100.0
         )?;
+        writeln!(
+            f,
+            "in flight        {} commits in the middle of all samples, of a window of {WINDOW}",
+            self.in_flight()
+        )?;
         let busiest = shares.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
         let bound = match busiest {
             Some((id, share)) if *share >= BUSY => {
@@ -237,8 +251,15 @@ impl fmt::Display for ReplayReport {
             _ if self.executor == ExecutorKind::GoUds => {
                 "stop and wait: a block is sent when the one before it is reported, and recorded with two syncs".to_owned()
             }
-            _ if busy >= BUSY => "the cores of this machine, which others use too".to_owned(),
-            _ => "no process's CPU: syncs of the ledger, and the way between the three".to_owned(),
+            _ => {
+                let side = if self.in_flight() > WINDOW / 2 {
+                    "the executor: the window is full, so syncs of the ledger and the way there are waited for"
+                } else {
+                    "consensus: the window is not full, so reading and sending the log is waited for"
+                };
+                let others = if busy >= BUSY { "; the cores of this machine are all in use" } else { "" };
+                format!("{side}{others}")
+            }
         };
         writeln!(f, "bounded by       {bound}")?;
         for failure in self.failures() {

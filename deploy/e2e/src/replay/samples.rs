@@ -1,5 +1,6 @@
 //! What the processes use while a replay goes on.
 
+use crate::scrape::{scrape, value};
 use anyhow::Context;
 use localnet::{
     network::Network,
@@ -66,6 +67,8 @@ pub struct Sample {
     pub at: Instant,
     /// The last commit that the executor has acknowledged.
     pub executed: u64,
+    /// Commits that consensus had sent beyond it.
+    pub in_flight: u64,
     /// The machine.
     pub machine: MachineSample,
     /// Consensus, proxy, and the master where there is one.
@@ -73,7 +76,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub(super) fn take(network: &Network, executed: u64) -> anyhow::Result<Self> {
+    pub(super) async fn take(network: &Network, executed: u64) -> anyhow::Result<Self> {
         let of = |process: &localnet::process::Process| {
             let id = process.spec().id;
             let pid = process.pid().with_context(|| format!("{id} has ended"))?;
@@ -83,8 +86,11 @@ impl Sample {
             Ok(ProcessSample { id, cpu_seconds, rss_bytes, peak_rss_bytes })
         };
         let processes = network.processes().map(of).collect::<anyhow::Result<_>>()?;
+        let entry = network.prepared().network.authorities.first().context("there is an authority")?;
+        let metrics = scrape(&entry.consensus.metrics_address).await?;
+        let in_flight = value(&metrics, "metanode_consensus_executor_in_flight")?;
         let machine = MachineSample::take().context("the system tells what the machine does")?;
-        Ok(Self { at: Instant::now(), executed, machine, processes })
+        Ok(Self { at: Instant::now(), executed, in_flight, machine, processes })
     }
 
     /// Time since an earlier one.

@@ -22,5 +22,7 @@ mod restart;
 mod scripted;
 #[path = "service/slow.rs"]
 mod slow;
+#[path = "service/slow_master.rs"]
+mod slow_master;
 #[path = "service/startup.rs"]
 mod startup;

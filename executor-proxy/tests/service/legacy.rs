@@ -31,7 +31,7 @@ fn config(folder: &Path) -> Config {
     config
 }
 
-fn settings(config: &Config, master: LegacyMaster) -> Settings {
+pub(crate) fn settings(config: &Config, master: LegacyMaster) -> Settings {
     Settings {
         master,
         path: config.data_dir.join(FOLDER),

@@ -1,9 +1,10 @@
 //! The open stream to a master: commits out, acknowledgements in, each matched with what it covers.
 
-use std::future::pending;
+use std::{collections::BTreeMap, future::pending};
 
 use metanode_proto::executor::v1::{
-    Acknowledgement, ExecuteCommitsRequest, ExecuteCommitsResponse, execute_commits_request,
+    Acknowledgement, ExecuteCommitsRequest, ExecuteCommitsResponse, RejectedTransaction as WireRejected,
+    execute_commits_request,
 };
 use metanode_shell::executor::{CallError, CheckedAcknowledgement, OpenStream};
 use sequencer_core::{Digest, Position, Refusal};
@@ -135,9 +136,10 @@ impl Unacknowledged {
     fn acknowledge(&mut self, response: ExecuteCommitsResponse) -> Result<(), Ending> {
         let checked = CheckedAcknowledgement::read(response)
             .map_err(|_| Ending::Malformed { field: "acknowledgement" })?;
-        let CheckedAcknowledgement { digest, state_root, wire } = checked;
+        let CheckedAcknowledgement { digest, state_root, mut wire } = checked;
         let last = Position { index: wire.index, digest: Digest(digest) };
         let end = epoch_end(&wire)?;
+        let mut rejected = by_commit(std::mem::take(&mut wire.rejected));
         let mut covered = false;
         while let Some(waiting) = self.up_to(last.index) {
             let position = waiting.position;
@@ -152,7 +154,7 @@ impl Unacknowledged {
             let _ = waiting.answer.send(Executed {
                 position,
                 state_root: state_root.filter(|_| is_last).map(Digest),
-                rejected: rejected(&wire, position.index),
+                rejected: rejected.remove(&position.index).unwrap_or_default(),
                 results_unknown: wire.results_unknown,
                 epoch_end: end.filter(|_| is_last),
             });
@@ -175,22 +177,21 @@ impl Unacknowledged {
     }
 }
 
-fn rejected(wire: &Acknowledgement, index: u64) -> Vec<RejectedTransaction> {
-    let of_this = wire.rejected.iter().filter(|rejected| rejected.index == index);
-    of_this
-        .map(|rejected| RejectedTransaction {
-            position: rejected.position,
-            code: rejected.code,
-            reason: cut(&rejected.reason),
-        })
-        .collect()
+/// The rejections of each commit, as the master told them. Each is looked at once: an acknowledgement may cover a whole window of
+/// commits, and all of their transactions may be rejected.
+fn by_commit(told: Vec<WireRejected>) -> BTreeMap<u64, Vec<RejectedTransaction>> {
+    let mut rejected: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for WireRejected { index, position, code, reason } in told {
+        rejected.entry(index).or_default().push(RejectedTransaction { position, code, reason: cut(reason) });
+    }
+    rejected
 }
 
 /// At most [`MAX_REASON_BYTES`], cut between characters.
-fn cut(reason: &str) -> String {
-    let end = reason.char_indices().map(|(place, one)| place + one.len_utf8());
-    let end = end.take_while(|end| *end <= MAX_REASON_BYTES).last().unwrap_or(0);
-    reason[..end].to_owned()
+fn cut(mut reason: String) -> String {
+    let end = (0..=MAX_REASON_BYTES.min(reason.len())).rev().find(|end| reason.is_char_boundary(*end));
+    reason.truncate(end.unwrap_or(0));
+    reason
 }
 
 fn epoch_end(wire: &Acknowledgement) -> Result<Option<EpochRecord>, Ending> {
@@ -199,4 +200,65 @@ fn epoch_end(wire: &Acknowledgement) -> Result<Option<EpochRecord>, Ending> {
     let committee_digest =
         committee_digest.map_err(|_| Ending::Malformed { field: "acknowledgement.epoch_end" })?;
     Ok(Some(EpochRecord { epoch: end.next_epoch, committee_digest }))
+}
+
+#[cfg(test)]
+mod tests {
+    use metanode_proto::executor::v1::execute_commits_response::Message;
+
+    use super::*;
+
+    fn position(index: u64) -> Position {
+        Position { index, digest: Digest([u8::try_from(index).unwrap(); 32]) }
+    }
+
+    /// Commits up to `last` that were sent, and where their outcomes go.
+    fn sent(last: u64) -> (Unacknowledged, Vec<oneshot::Receiver<Executed>>) {
+        let (waiting, sent) = mpsc::channel(16);
+        let answers = (1..=last).map(|index| {
+            let (answer, answered) = oneshot::channel();
+            waiting.try_send(Waiting { position: position(index), answer }).unwrap();
+            answered
+        });
+        let answers = answers.collect();
+        (Unacknowledged { sent, next: None }, answers)
+    }
+
+    fn response(acknowledgement: Acknowledgement) -> ExecuteCommitsResponse {
+        ExecuteCommitsResponse { message: Some(Message::Acknowledgement(acknowledgement)) }
+    }
+
+    fn rejected(index: u64, position: u32) -> WireRejected {
+        WireRejected { index, position, code: 7, reason: format!("{index}/{position}") }
+    }
+
+    #[test]
+    fn a_cumulative_acknowledgement_gives_each_commit_its_own_rejections_and_the_root_to_the_last() {
+        let (mut unacknowledged, mut answers) = sent(4);
+        let acknowledgement = Acknowledgement {
+            index: 3,
+            digest: vec![3; 32].into(),
+            state_root: vec![9; 32].into(),
+            // In no order, of one that it does not cover, and of one that was never sent.
+            rejected: vec![rejected(3, 1), rejected(1, 5), rejected(4, 0), rejected(3, 0), rejected(99, 0)],
+            ..Acknowledgement::default()
+        };
+        unacknowledged.acknowledge(response(acknowledgement)).unwrap();
+        let told: Vec<_> = answers.drain(..3).map(|mut answer| answer.try_recv().unwrap()).collect();
+        let positions = |executed: &Executed| executed.rejected.iter().map(|one| one.position).collect();
+        let all: Vec<Vec<u32>> = told.iter().map(positions).collect();
+        assert_eq!(all, [vec![5], vec![], vec![1, 0]]);
+        assert_eq!(told[0].rejected[0].reason, "1/5");
+        let roots: Vec<_> = told.iter().map(|executed| executed.state_root.is_some()).collect();
+        assert_eq!(roots, [false, false, true]);
+        assert!(answers[0].try_recv().is_err(), "not covered");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(cut("x".repeat(300)).len(), MAX_REASON_BYTES);
+        let two_bytes = format!("x{}", "\u{e9}".repeat(200));
+        assert_eq!(cut(two_bytes).len(), MAX_REASON_BYTES - 1);
+        assert_eq!(cut("short".to_owned()), "short");
+    }
 }

@@ -20,7 +20,7 @@ use metanode_proto::{
     executor::v1::{AdvanceEpochRequest, ExecuteCommitsRequest, execute_commits_request::Message},
 };
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -57,7 +57,7 @@ fn config(folder: &Path, window_commits: u32, window_bytes: u64) -> Config {
 struct Sender {
     stream: Stream,
     sent: Arc<AtomicU64>,
-    _sending: AbortOnDropHandle<()>,
+    sending: AbortOnDropHandle<()>,
 }
 
 impl Sender {
@@ -72,7 +72,7 @@ impl Sender {
                 counted.store(index, Ordering::Release);
             }
         });
-        Self { stream, sent, _sending: AbortOnDropHandle::new(sending) }
+        Self { stream, sent, sending: AbortOnDropHandle::new(sending) }
     }
 
     /// What has left the channel of the harness, and is not executed.
@@ -162,6 +162,21 @@ async fn x09_d17_a_slow_master_is_handed_what_the_proxys_window_holds_in_commits
 #[tokio::test]
 async fn x09_d17_a_slow_master_hands_its_executor_what_its_own_window_holds() {
     Chain::start(ROOMY, (64, 2 * COUNTED_BYTES)).await.run(2, 64).await;
+}
+
+/// It is slow to make room, and reads nothing meanwhile. The driver of the proxy goes on all the same.
+#[tokio::test]
+async fn x09_x08_a_master_that_reads_nothing_for_long_does_not_hold_the_driver() {
+    let mut chain = Chain::start((256, 32 << 20), (64, COUNTED_BYTES)).await;
+    let sender = Sender::start(&chain.front.client()).await;
+    let (_, _executing) = chain.taken.recv().await.unwrap();
+    let all = timeout(Duration::from_secs(20), sender.sending);
+    all.await.expect("the window of the proxy has room for all of them").unwrap();
+    let turn = timeout(Duration::from_secs(20), has_its_turn(&chain.front));
+    turn.await.expect("the driver waits for the master");
+    assert!(chain.taken.try_recv().is_err());
+    chain.front.abort().await;
+    chain.master.abort().await;
 }
 
 /// One block at a time is with the master; what waits is in the proxy's window. Each acknowledgement is provisional, and moves it.

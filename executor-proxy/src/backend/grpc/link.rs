@@ -24,13 +24,17 @@ use crate::{
 const MAX_REASON_BYTES: usize = 256;
 
 /// An open stream. Dropping it ends it.
+///
+/// A commit that was let through never waits for the master here: the queue has room for the whole window, which bounds its bytes. Else
+/// a master with a smaller window of its own would hold the driver, which then sees neither its acknowledgements nor anybody's
+/// questions, and takes a slow master for one that hangs.
 #[derive(Debug)]
 pub(super) struct Link {
     commits: mpsc::Sender<ExecuteCommitsRequest>,
     waiting: mpsc::Sender<Waiting>,
     ending: watch::Receiver<Option<Ending>>,
-    /// Aborts the reader with the link.
-    _reader: JoinSet<()>,
+    /// Aborts reader and writer with the link.
+    _tasks: JoinSet<()>,
 }
 
 /// A commit that was sent and is not acknowledged.
@@ -62,15 +66,18 @@ impl Ending {
 impl Link {
     /// Reads what the master answers from now on. At most `window_commits` wait for it.
     pub(super) fn start(stream: OpenStream, window_commits: usize) -> Self {
-        let OpenStream { commits, answers, opened: _ } = stream;
-        let (waiting, sent) = mpsc::channel(window_commits.max(1));
+        let OpenStream { commits: outgoing, answers, opened: _ } = stream;
+        let window_commits = window_commits.max(1);
+        let (waiting, sent) = mpsc::channel(window_commits);
+        let (commits, queue) = mpsc::channel(window_commits);
         let (told, ending) = watch::channel(None);
-        let mut reader = JoinSet::new();
-        reader.spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             let mut unacknowledged = Unacknowledged { sent, next: None };
             told.send_replace(Some(read(answers, &mut unacknowledged).await));
         });
-        Self { commits, waiting, ending, _reader: reader }
+        tasks.spawn(write(queue, outgoing));
+        Self { commits, waiting, ending, _tasks: tasks }
     }
 
     /// Sends a commit. It is listed before, so that no acknowledgement can be faster.
@@ -104,6 +111,18 @@ async fn told(ending: &mut watch::Receiver<Option<Ending>>) -> BackendError {
     match ending.wait_for(Option::is_some).await {
         Ok(ending) => ending.clone().map_or(BackendError::Ended, Ending::error),
         Err(_) => BackendError::Ended,
+    }
+}
+
+/// Hands on what was queued, as fast as the master takes it, until the stream takes no more.
+async fn write(
+    mut queue: mpsc::Receiver<ExecuteCommitsRequest>,
+    outgoing: mpsc::Sender<ExecuteCommitsRequest>,
+) {
+    while let Some(commit) = queue.recv().await {
+        if outgoing.send(commit).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::{
-    executor::{Executor, position, root},
+    executor::{Executor, digest, position, root},
     lone_node::{LoneNetwork, Process},
     soon,
 };
@@ -146,6 +146,54 @@ async fn x09_intake_ends_when_execution_lags_and_comes_back_with_it() {
     stream.acknowledge(&commits[0]).await;
     soon("intake after the acknowledgement", async {
         while process.submit(&["three"], WaitFor::Committed).await.is_err() {}
+    })
+    .await;
+}
+
+/// A master behind the framed protocol does not tell what is durable: what it reports counts until it says less. Its lag is measured
+/// from what it says, and the log still holds what it has lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x09_x03_provisional_acknowledgements_count_for_the_lag_until_the_executor_has_less() {
+    let network = LoneNetwork::new();
+    let mut executor = Executor::start().await;
+    let process = network.start_with(&executor.uri(), &[("SUBMIT__MAX_EXECUTED_LAG", "1")]).await;
+    executor.answer_committee(network.genesis.committee()).await;
+    let mut stream = executor.handshake(position(&network.chain_id(), 0, CommitDigest::ZERO)).await;
+    process.submit(&["one"], WaitFor::Committed).await.unwrap();
+    process.submit(&["two"], WaitFor::Committed).await.unwrap();
+    let lags = async |transaction| {
+        let refused = process.submit(&[transaction], WaitFor::Committed).await.unwrap_err();
+        assert_eq!(status::reason_of(&refused).as_deref(), Some(reason::EXECUTOR_LAGS));
+        assert!(status::retry_delay(&refused).is_some());
+    };
+    lags("three").await;
+    let commits = stream.commits(1..=2).await;
+    for commit in &commits {
+        let provisional = Acknowledgement {
+            index: commit.index,
+            digest: commit.digest.clone(),
+            results_unknown: true,
+            ..Acknowledgement::default()
+        };
+        stream.acknowledge_with(provisional).await;
+    }
+    soon("intake after what was reported", async {
+        while process.submit(&["three"], WaitFor::Committed).await.is_err() {}
+    })
+    .await;
+    assert_eq!(process.status().await.executed_index, 2);
+
+    // Its master restarts with less than it had reported, and the proxy says so.
+    stream.fail(tonic::Status::unavailable("the master is asked again")).await;
+    let less = position(&network.chain_id(), 1, digest(&commits[0]));
+    let mut stream = executor.handshake(less).await;
+    assert_eq!((stream.opening.after_index, process.status().await.executed_index), (1, 1));
+    lags("four").await;
+    let again = stream.commits(2..=3).await;
+    assert_eq!(again[0], commits[1], "the same bytes");
+    stream.acknowledge(&again[1]).await;
+    soon("intake once it has them again", async {
+        while process.submit(&["four"], WaitFor::Committed).await.is_err() {}
     })
     .await;
 }

@@ -102,6 +102,24 @@ pub trait Executor: Send + Sync + 'static {
     /// [`BackendError`].
     fn executed(&self, index: u64) -> impl Future<Output = Result<Option<Executed>, BackendError>> + Send;
 
+    /// True where the executor keeps digests and results of earlier commits that [`Executor::executed`] does not tell: it compares
+    /// an opening's position itself, and answers [`Executor::again`].
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    /// Hands over a commit at or below the last index that comes again. The executor compares its digest and executes
+    /// nothing; resolves to what resolves to the answer of the first time. `None` where that is not kept.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn again(
+        &mut self,
+        _commit: Commit,
+    ) -> impl Future<Output = Result<Option<PendingExecution>, BackendError>> + Send {
+        ready(Ok(None))
+    }
+
     /// Finishes what was taken and lets go of the storage.
     ///
     /// # Errors

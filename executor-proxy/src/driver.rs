@@ -143,6 +143,9 @@ struct Driver<E> {
     sequencer: Sequencer,
     stream: Option<Stream>,
     in_flight: InFlight,
+    /// True while the executor is asked for the answer to a commit that came again: no more are read, since these are not in the
+    /// window that bounds the others.
+    asks_again: bool,
 }
 
 impl<E: Executor> Driver<E> {
@@ -168,12 +171,12 @@ impl<E: Executor> Driver<E> {
             "[STARTUP] executor position loaded"
         );
         let in_flight = InFlight::new(settings.execute_timeout);
-        Ok(Self { settings, executor, sequencer, stream: None, in_flight })
+        Ok(Self { settings, executor, sequencer, stream: None, in_flight, asks_again: false })
     }
 
     async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), DriverError> {
         loop {
-            let reads = self.stream.as_ref().is_some_and(Stream::reads);
+            let reads = self.stream.as_ref().is_some_and(Stream::reads) && !self.asks_again;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
@@ -247,6 +250,11 @@ impl<E: Executor> Driver<E> {
 
     /// A commit is durable: the cursor moves, reads see it, then it is acknowledged.
     fn executed(&mut self, (executed, commit): (Executed, Taken)) -> Result<(), DriverError> {
+        if commit.again {
+            self.asks_again = false;
+            commit.acknowledgement.send(Ok(wire::acknowledgement(executed, true)));
+            return Ok(());
+        }
         self.sequencer.executed_one(executed.position)?;
         self.settings.standing.send_modify(|standing| {
             standing.executed = executed.position;

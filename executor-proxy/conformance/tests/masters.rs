@@ -60,11 +60,9 @@ async fn the_go_master_keeps_every_promise_in_one_life() {
     assert!(report.holds(), "{}", table(&report));
 }
 
-#[tokio::test]
-async fn the_embedded_ledger_keeps_every_promise_through_the_proxy() {
-    let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
-    let command = format!(
+/// Writes the configuration of a proxy; what comes after is its backend.
+fn proxy_config(address: &str, backend: &str) -> String {
+    format!(
         "cat > \"$CONFORMANCE_DATA_DIR/proxy.toml\" <<END\n\
          data_dir = 'data'\n\
          genesis = '$CONFORMANCE_GENESIS'\n\
@@ -72,19 +70,55 @@ async fn the_embedded_ledger_keeps_every_promise_through_the_proxy() {
          listen = '{address}'\n\
          [log]\n\
          filter = 'warn'\n\
-         END\n\
-         exec {} run --config \"$CONFORMANCE_DATA_DIR/proxy.toml\"",
+         {backend}\n\
+         END\n"
+    )
+}
+
+#[tokio::test]
+async fn the_embedded_ledger_keeps_every_promise_through_the_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let command = format!(
+        "{}exec {} run --config \"$CONFORMANCE_DATA_DIR/proxy.toml\"",
+        proxy_config(&address, ""),
         example("embedded-proxy")
     );
-    let report = run(
-        folder.path(),
-        Protocol::Grpc { endpoint: format!("http://{address}") },
-        command,
-        rows::GRPC,
-        Effort::default(),
-    )
-    .await;
+    let protocol = Protocol::Grpc { endpoint: format!("http://{address}") };
+    let report = run(folder.path(), protocol, command, rows::GRPC, Effort::default()).await;
     assert!(report.holds(), "{}", table(&report));
+}
+
+/// The proxy adds nothing to the promises of the master behind it, and takes nothing away. A kill takes both.
+async fn proxy_before_the_go_master_passes(backend: &str, flags: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = go_master(folder.path()) else { return };
+    let address = free_address();
+    let command = format!(
+        "{}{program} run --log-level warn --genesis \"$CONFORMANCE_GENESIS\" --data-dir \"$CONFORMANCE_DATA_DIR/go\" \
+         --listen \"unix:$CONFORMANCE_DATA_DIR/master.sock\" {flags} &\n\
+         exec {} run --config \"$CONFORMANCE_DATA_DIR/proxy.toml\"",
+        proxy_config(&address, backend),
+        example("embedded-proxy")
+    );
+    let protocol = Protocol::Grpc { endpoint: format!("http://{address}") };
+    let effort = Effort { kills: 4, unread_bytes: 64 << 20, ..Effort::default() };
+    let report = run(folder.path(), protocol, command, rows::GRPC, effort).await;
+    assert!(report.holds(), "{}", table(&report));
+}
+
+#[tokio::test]
+async fn the_proxy_before_the_go_master_keeps_every_promise() {
+    let backend = "[backend]\nkind = 'grpc'\nendpoint = 'unix:$CONFORMANCE_DATA_DIR/master.sock'";
+    proxy_before_the_go_master_passes(backend, "").await;
+}
+
+#[tokio::test]
+async fn the_proxy_before_an_existing_master_keeps_every_promise() {
+    let backend = "[backend]\nkind = 'uds'\nlayout = 'executable-block'\nreports_ready = true\n\
+                   blocks = '$CONFORMANCE_DATA_DIR/b.sock'\nqueries = '$CONFORMANCE_DATA_DIR/q.sock'";
+    let flags = "--uds-legacy --uds-blocks \"$CONFORMANCE_DATA_DIR/b.sock\" --uds-queries \"$CONFORMANCE_DATA_DIR/q.sock\"";
+    proxy_before_the_go_master_passes(backend, flags).await;
 }
 
 async fn framed_go_master_passes(layout: Layout, name: &str, over_tcp: bool) {

@@ -25,7 +25,7 @@ use super::{
     pauses::Pauses,
 };
 use crate::{network::Network, wire};
-use link::Link;
+use link::{Kind, Link};
 
 /// Time for one question to the master, or for the answer to an opening. It syncs before it answers one.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -172,8 +172,9 @@ impl Executor for GrpcExecutor {
                 authority: bytes::Bytes::copy_from_slice(&opening.authority.0),
                 incarnation: opening.incarnation,
             }),
-            after_index: at.index,
-            after_digest: wire::to_bytes(at.digest),
+            // As it came: where this proxy has no digest, the master compares its own.
+            after_index: opening.after.index,
+            after_digest: wire::to_bytes(opening.after.digest),
         };
         let stream = match self.client.clone().open(asked).await {
             Ok(stream) => stream,
@@ -212,7 +213,18 @@ impl Executor for GrpcExecutor {
 
     async fn execute(&mut self, _: Incarnation, commit: Commit) -> Result<PendingExecution, BackendError> {
         match &mut self.link {
-            Some(link) => link.execute(commit).await,
+            Some(link) => link.send(commit, Kind::New).await,
+            None => Err(BackendError::Ended),
+        }
+    }
+
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
+    async fn again(&mut self, commit: Commit) -> Result<Option<PendingExecution>, BackendError> {
+        match &mut self.link {
+            Some(link) => link.send(commit, Kind::Again).await.map(Some),
             None => Err(BackendError::Ended),
         }
     }
@@ -233,7 +245,7 @@ impl Executor for GrpcExecutor {
         Err(CallError::Malformed { call: "AdvanceEpoch", field: "epoch" }.into())
     }
 
-    /// The master answers a resend itself, on its stream; it is not asked beside that.
+    /// The master answers what comes again on its stream; it is not asked beside that.
     async fn executed(&self, _: u64) -> Result<Option<Executed>, BackendError> {
         Ok(None)
     }

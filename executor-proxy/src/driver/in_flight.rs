@@ -12,6 +12,8 @@ use crate::backend::{BackendError, Executed, PendingExecution};
 pub(super) struct Taken {
     pub(super) acknowledgement: Permit,
     pub(super) since: Instant,
+    /// True where it was executed before, and is only to be answered once more.
+    pub(super) again: bool,
     /// Transactions that are not marked as duplicates.
     pub(super) transactions: u64,
 }

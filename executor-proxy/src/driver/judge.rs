@@ -23,7 +23,11 @@ impl<E: Executor> Driver<E> {
         inbound: mpsc::Receiver<Inbound>,
         outbound: Outbound,
     ) -> Result<(), DriverError> {
-        let stored = self.stored(opening.after.index).await?.map(|executed| executed.position.digest);
+        let mut stored = self.stored(opening.after.index).await?.map(|executed| executed.position.digest);
+        if stored.is_none() && self.executor.keeps_history() {
+            // Where nobody here knows the digest, the executor compares its own at its opening.
+            stored = Some(opening.after.digest);
+        }
         if outbound.is_closed() {
             // It waited here longer than its client did. To issue a number and end the open stream for it would fence the
             // client that tried again.
@@ -151,10 +155,14 @@ impl<E: Executor> Driver<E> {
         let Some(acknowledgement) = stream.permit() else { return Ok(()) };
         let id = stream.id();
         let before = self.stored(commit.index).await?;
+        if before.is_none() && self.sequencer.needs_stored(commit.index) {
+            // Nobody here knows its digest.
+            return self.again(commit, acknowledgement).await;
+        }
         let stored = before.as_ref().map(|executed| executed.position.digest);
         match self.sequencer.commit(id, &header(&commit), stored) {
             Ok(Decision::Execute) => self.execute(commit, acknowledgement).await?,
-            Ok(Decision::Duplicate) => self.duplicate(commit.index, before, acknowledgement).await?,
+            Ok(Decision::Duplicate) => self.duplicate(commit, before, acknowledgement).await?,
             // The one in flight is acknowledged in its turn.
             Ok(Decision::Pending) => self.settings.metrics.duplicates.increment(),
             Ok(Decision::Wait) => {
@@ -174,7 +182,7 @@ impl<E: Executor> Driver<E> {
     async fn execute(&mut self, commit: Commit, acknowledgement: Permit) -> Result<(), DriverError> {
         let transactions = commit.transactions().filter(|transaction| !transaction.duplicate).count();
         let transactions = u64::try_from(transactions).unwrap_or(u64::MAX);
-        let taken = Taken { acknowledgement, since: Instant::now(), transactions };
+        let taken = Taken { acknowledgement, since: Instant::now(), again: false, transactions };
         let taking = self.executor.execute(self.sequencer.incarnation(), commit);
         let pending = bounded(self.settings.execute_timeout, taking).await?;
         self.in_flight.push(pending, taken);
@@ -184,29 +192,50 @@ impl<E: Executor> Driver<E> {
     /// Acknowledges as the first time.
     async fn duplicate(
         &mut self,
-        index: u64,
+        commit: Commit,
         before: Option<Executed>,
         acknowledgement: Permit,
     ) -> Result<(), DriverError> {
+        let index = commit.index;
+        let known = match before {
+            Some(executed) => Some(executed),
+            None => bounded(self.settings.execute_timeout, self.executor.executed(index)).await?,
+        };
+        let Some(executed) = known else { return self.again(commit, acknowledgement).await };
+        self.note_duplicate(index);
+        drop(acknowledgement.send(Ok(wire::acknowledgement(executed, true))));
+        Ok(())
+    }
+
+    /// Has a commit that was executed before answered by the executor, if that is who keeps digests and results.
+    async fn again(&mut self, commit: Commit, acknowledgement: Permit) -> Result<(), DriverError> {
+        let index = commit.index;
+        let asking = self.executor.again(commit);
+        match bounded(self.settings.execute_timeout, asking).await? {
+            Some(pending) => {
+                self.note_duplicate(index);
+                self.asks_again = true;
+                let taken = Taken { acknowledgement, since: Instant::now(), again: true, transactions: 0 };
+                self.in_flight.push(pending, taken);
+            }
+            None => {
+                drop(acknowledgement);
+                let refusal =
+                    Refusal::Gap { expected: self.sequencer.accepted().index.saturating_add(1), index };
+                self.note_refusal(&refusal);
+                self.end_stream(error::refused(&refusal));
+            }
+        }
+        Ok(())
+    }
+
+    fn note_duplicate(&self, index: u64) {
         self.settings.metrics.duplicates.increment();
         tracing::debug!(
             target: TARGET_STARTUP,
             commit_index = as_i64(index),
             "[SEQUENTIAL-BUFFER] duplicate dropped"
         );
-        let known = match before {
-            Some(executed) => Some(executed),
-            None => bounded(self.settings.execute_timeout, self.executor.executed(index)).await?,
-        };
-        match known {
-            Some(executed) => drop(acknowledgement.send(Ok(wire::acknowledgement(executed, true)))),
-            None => {
-                drop(acknowledgement);
-                let expected = self.sequencer.accepted().index.saturating_add(1);
-                self.end_stream(error::refused(&Refusal::Gap { expected, index }));
-            }
-        }
-        Ok(())
     }
 }
 

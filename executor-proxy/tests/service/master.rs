@@ -7,7 +7,7 @@ use executor_proxy::{
     config::Config,
 };
 use metanode_proto::{
-    executor::v1::{AdvanceEpochRequest, StreamOpening},
+    executor::v1::{Acknowledgement, AdvanceEpochRequest, StreamOpening},
     reason,
 };
 use metanode_shell::tasks::TaskError;
@@ -103,6 +103,49 @@ async fn d09_d07_resends_are_told_apart_from_forks_before_the_master() {
     stream.commit(other).await;
     assert_error(&stream.error().await, Code::FailedPrecondition, reason::COMMIT_FORK, &[("index", "2")]);
     pair.stop().await;
+}
+
+/// The proxy keeps no results, and after its start no digests either: the master does, and is asked.
+#[tokio::test]
+async fn d09_d16_a_commit_that_comes_again_is_answered_by_the_master_as_the_first_time() {
+    let Pair { folder, master, front } = Pair::start().await;
+    let (mut stream, incarnation) = front.client().open(0).await;
+    let mut first = Vec::new();
+    for index in 1..=3 {
+        first.push(stream.execute(commit(index)).await);
+    }
+    first.push(stream.execute(commit_with(4, vec![b"no transfer".to_vec()])).await);
+    let as_duplicate = |index: usize| Acknowledgement { duplicate: true, ..first[index - 1].clone() };
+    // A call that was retried though it was executed.
+    assert_eq!(stream.execute(commit(3)).await, as_duplicate(3));
+    assert_eq!(stream.execute(commit_with(4, vec![b"no transfer".to_vec()])).await, as_duplicate(4));
+    drop(stream);
+    front.stop().await.unwrap();
+
+    let front = front_of(&config(folder.path()), &master.address.to_string()).await;
+    front.client().wait_until_ready().await;
+    let (mut stream, opened) = front.client().try_open(opening(incarnation, 0)).await.unwrap();
+    assert_eq!((opened.incarnation, opened.block_number), (incarnation, 4));
+    for index in [1, 2, 3, 5] {
+        stream.commit(commit(index)).await;
+    }
+    for index in 1..=3 {
+        assert_eq!(stream.acknowledgement().await, as_duplicate(index));
+    }
+    let next = stream.acknowledgement().await;
+    assert_eq!((next.index, next.duplicate), (5, false));
+    drop(stream);
+
+    // D07: it compares the digest first, also where the proxy has none.
+    let (mut stream, _) = front.client().open(incarnation).await;
+    stream.commit(metanode_proto::consensus::v1::Commit { digest: OTHER.to_vec().into(), ..commit(1) }).await;
+    assert_error(&stream.error().await, Code::FailedPrecondition, reason::COMMIT_FORK, &[("index", "1")]);
+    front.client().wait_until_ready().await;
+    let forged = StreamOpening { after_digest: OTHER.to_vec().into(), ..opening(incarnation, 1) };
+    let refused = front.client().try_open(forged).await.err().unwrap();
+    assert_error(&refused, Code::FailedPrecondition, reason::COMMIT_FORK, &[("index", "1")]);
+    assert_eq!(position(&master.client()).await.0, 5);
+    Pair { folder, master, front }.stop().await;
 }
 
 #[tokio::test]

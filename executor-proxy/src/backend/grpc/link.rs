@@ -1,6 +1,9 @@
 //! The open stream to a master: commits out, acknowledgements in, each matched with what it covers.
 
-use std::{collections::BTreeMap, future::pending};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::pending,
+};
 
 use metanode_proto::executor::v1::{
     Acknowledgement, ExecuteCommitsRequest, ExecuteCommitsResponse, RejectedTransaction as WireRejected,
@@ -25,7 +28,8 @@ const MAX_REASON_BYTES: usize = 256;
 
 /// An open stream. Dropping it ends it.
 ///
-/// A commit that was let through never waits for the master here: the queue has room for the whole window, which bounds its bytes. Else
+/// A commit that was let through never waits for the master here: the queue has room for the whole window, which bounds its bytes, and
+/// for one that comes again, of which there is one at a time. Else
 /// a master with a smaller window of its own would hold the driver, which then sees neither its acknowledgements nor anybody's
 /// questions, and takes a slow master for one that hangs.
 #[derive(Debug)]
@@ -37,9 +41,19 @@ pub(super) struct Link {
     _tasks: JoinSet<()>,
 }
 
+/// How a commit is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is the next one.
+    New,
+    /// It was executed before, and is to be answered as the first time.
+    Again,
+}
+
 /// A commit that was sent and is not acknowledged.
 #[derive(Debug)]
 struct Waiting {
+    kind: Kind,
     position: Position,
     answer: oneshot::Sender<Executed>,
 }
@@ -64,16 +78,16 @@ impl Ending {
 }
 
 impl Link {
-    /// Reads what the master answers from now on. At most `window_commits` wait for it.
+    /// Reads what the master answers from now on. At most `window_commits` wait for it, and one that comes again.
     pub(super) fn start(stream: OpenStream, window_commits: usize) -> Self {
         let OpenStream { commits: outgoing, answers, opened: _ } = stream;
-        let window_commits = window_commits.max(1);
-        let (waiting, sent) = mpsc::channel(window_commits);
-        let (commits, queue) = mpsc::channel(window_commits);
+        let room = window_commits.max(1) + 1;
+        let (waiting, sent) = mpsc::channel(room);
+        let (commits, queue) = mpsc::channel(room);
         let (told, ending) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let mut unacknowledged = Unacknowledged { sent, next: None };
+            let mut unacknowledged = Unacknowledged::new(sent);
             told.send_replace(Some(read(answers, &mut unacknowledged).await));
         });
         tasks.spawn(write(queue, outgoing));
@@ -81,11 +95,15 @@ impl Link {
     }
 
     /// Sends a commit. It is listed before, so that no acknowledgement can be faster.
-    pub(super) async fn execute(&mut self, commit: Commit) -> Result<PendingExecution, BackendError> {
+    pub(super) async fn send(
+        &mut self,
+        commit: Commit,
+        kind: Kind,
+    ) -> Result<PendingExecution, BackendError> {
         let position = Position { index: commit.index, digest: commit.digest };
         let (answer, answered) = oneshot::channel();
         let message = Some(execute_commits_request::Message::Commit(*commit.message));
-        let listed = self.waiting.send(Waiting { position, answer }).await.is_ok();
+        let listed = self.waiting.send(Waiting { kind, position, answer }).await.is_ok();
         if !listed || self.commits.send(ExecuteCommitsRequest { message }).await.is_err() {
             return Err(told(&mut self.ending).await);
         }
@@ -146,11 +164,17 @@ async fn read(mut answers: Streaming<ExecuteCommitsResponse>, sent: &mut Unackno
 /// What was sent and is not acknowledged, oldest first.
 struct Unacknowledged {
     sent: mpsc::Receiver<Waiting>,
-    /// Taken from `sent`, and above what was acknowledged.
-    next: Option<Waiting>,
+    /// Taken from `sent`: those that are next, and those that come again. The master answers a commit that comes again at once, also
+    /// before new ones that were sent before it. What the driver lets through bounds both.
+    new: VecDeque<Waiting>,
+    again: VecDeque<Waiting>,
 }
 
 impl Unacknowledged {
+    const fn new(sent: mpsc::Receiver<Waiting>) -> Self {
+        Self { sent, new: VecDeque::new(), again: VecDeque::new() }
+    }
+
     /// Answers all that an acknowledgement covers. It is cumulative; the root belongs to the last one, rejections to each.
     fn acknowledge(&mut self, response: ExecuteCommitsResponse) -> Result<(), Ending> {
         let checked = CheckedAcknowledgement::read(response)
@@ -160,7 +184,7 @@ impl Unacknowledged {
         let end = epoch_end(&wire)?;
         let mut rejected = by_commit(std::mem::take(&mut wire.rejected));
         let mut covered = false;
-        while let Some(waiting) = self.up_to(last.index) {
+        while let Some(waiting) = self.up_to(&wire) {
             let position = waiting.position;
             let is_last = position.index == last.index;
             if is_last && position.digest != last.digest {
@@ -186,13 +210,19 @@ impl Unacknowledged {
         }
     }
 
-    fn up_to(&mut self, index: u64) -> Option<Waiting> {
-        let waiting = self.next.take().or_else(|| self.sent.try_recv().ok())?;
-        if waiting.position.index <= index {
-            return Some(waiting);
+    /// The next one that an acknowledgement covers: of those that come again, only one that says so does.
+    fn up_to(&mut self, wire: &Acknowledgement) -> Option<Waiting> {
+        while let Ok(waiting) = self.sent.try_recv() {
+            match waiting.kind {
+                Kind::New => self.new.push_back(waiting),
+                Kind::Again => self.again.push_back(waiting),
+            }
         }
-        self.next = Some(waiting);
-        None
+        let covered = |waiting: Option<&Waiting>| waiting.is_some_and(|one| one.position.index <= wire.index);
+        if wire.duplicate && covered(self.again.front()) {
+            return self.again.pop_front();
+        }
+        if covered(self.new.front()) { self.new.pop_front() } else { None }
     }
 }
 
@@ -236,11 +266,11 @@ mod tests {
         let (waiting, sent) = mpsc::channel(16);
         let answers = (1..=last).map(|index| {
             let (answer, answered) = oneshot::channel();
-            waiting.try_send(Waiting { position: position(index), answer }).unwrap();
+            waiting.try_send(Waiting { kind: Kind::New, position: position(index), answer }).unwrap();
             answered
         });
         let answers = answers.collect();
-        (Unacknowledged { sent, next: None }, answers)
+        (Unacknowledged::new(sent), answers)
     }
 
     fn response(acknowledgement: Acknowledgement) -> ExecuteCommitsResponse {
@@ -271,6 +301,32 @@ mod tests {
         let roots: Vec<_> = told.iter().map(|executed| executed.state_root.is_some()).collect();
         assert_eq!(roots, [false, false, true]);
         assert!(answers[0].try_recv().is_err(), "not covered");
+    }
+
+    #[test]
+    fn d09_a_commit_that_comes_again_is_answered_before_new_ones_and_by_its_own_answer_alone() {
+        let (waiting, sent) = mpsc::channel(16);
+        let mut unacknowledged = Unacknowledged::new(sent);
+        let mut answers: Vec<_> = [(Kind::New, 5), (Kind::Again, 2)]
+            .map(|(kind, index)| {
+                let (answer, answered) = oneshot::channel();
+                waiting.try_send(Waiting { kind, position: position(index), answer }).unwrap();
+                answered
+            })
+            .into();
+        let acknowledgement = |index: u8, duplicate| {
+            let digest = vec![index; 32].into();
+            let index = u64::from(index);
+            response(Acknowledgement { index, digest, duplicate, ..Acknowledgement::default() })
+        };
+        unacknowledged.acknowledge(acknowledgement(5, false)).unwrap();
+        assert_eq!(answers[0].try_recv().unwrap().position.index, 5);
+        assert!(
+            answers[1].try_recv().is_err(),
+            "the acknowledgement of a new one has no root of an older one"
+        );
+        unacknowledged.acknowledge(acknowledgement(2, true)).unwrap();
+        assert_eq!(answers[1].try_recv().unwrap().position, position(2));
     }
 
     #[test]

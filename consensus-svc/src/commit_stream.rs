@@ -19,6 +19,7 @@ mod executor;
 pub(crate) mod fuzzing;
 pub mod handshake;
 mod log_source;
+mod machine_line;
 mod outlets;
 mod progress;
 mod service;
@@ -33,6 +34,7 @@ mod window;
 
 pub use bridge::{Bridge, BridgeError, BridgeSettings, OnUnavailable};
 pub use log_source::LogSource;
+pub use machine_line::{Executed, ExecutorLine, MachineLine};
 pub use service::CommitReader;
 pub use source::{CommitSource, SourceError};
 pub use stop::StopReason;

@@ -48,6 +48,7 @@ use self::{
     start::StartLog,
 };
 use crate::{
+    commit_stream::{Executed, ExecutorLine},
     metrics::{CoreMetrics, Queues},
     peer::{CommitsAnswer, PeerEvent},
     submit::{BatchId, Submission},
@@ -62,6 +63,8 @@ pub struct Inputs {
     pub submissions: mpsc::Receiver<Submission>,
     /// What the machine waits for, asked by operators; see [`Questioner`].
     pub questions: mpsc::Receiver<Question>,
+    /// What the executor says of its state, and the way back to whoever feeds it.
+    pub executor: ExecutorLine,
     /// Cancelled when this authority must stop proposing for good.
     pub halt: CancellationToken,
 }
@@ -171,7 +174,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
             return Ok(Step::Input(input));
         }
         let deadline = self.core.next_deadline().map(|at| self.clock.instant(at));
-        let Inputs { peers, submissions, questions, halt } = &mut self.inputs;
+        let Inputs { peers, submissions, questions, executor, halt } = &mut self.inputs;
         Ok(tokio::select! {
             () = shutdown.cancelled() => Step::Shutdown,
             effect = self.queue.released() => Step::Released(Box::new(effect?)),
@@ -181,6 +184,9 @@ impl<D: Durability, N: Network> Driver<D, N> {
             }
             // Also while nothing else is taken in: that is when people ask.
             Some(question) = questions.recv() => Step::Question(question),
+            Some(Executed { index, root }) = executor.recv(), if room => {
+                Step::Input(Input::Executed { index, root })
+            }
             Some(event) = peers.recv(), if room => Step::Peer(event),
             Some(submission) = submissions.recv(), if room => Step::Submission(submission),
         })
@@ -244,6 +250,7 @@ impl<D: Durability, N: Network> Driver<D, N> {
         self.metrics.queues(Queues {
             peer_events: self.inputs.peers.len(),
             submissions: self.inputs.submissions.len(),
+            executor_words: self.inputs.executor.waiting(),
             effects: self.queue.len(),
             batches: self.queue.in_flight(),
             waits,
@@ -305,12 +312,16 @@ impl<D: Durability, N: Network> Driver<D, N> {
                 state_root = %agreed.root,
                 "a quorum agrees on a state root"
             ),
-            Effect::RootContradicted(found) => tracing::error!(
-                commit_index = as_i64(found.index().get()),
-                own = %found.own,
-                agreed = %found.agreed.root,
-                "a quorum contradicts the state root of the executor"
-            ),
+            Effect::RootContradicted(found) => {
+                tracing::error!(
+                    commit_index = as_i64(found.index().get()),
+                    own = %found.own,
+                    agreed = %found.agreed.root,
+                    votes = ?found.agreed.blocks,
+                    "a quorum contradicts the state root of the executor"
+                );
+                self.inputs.executor.stop(&found);
+            }
             Effect::Broadcast(block) => self.outlets.network().broadcast(block),
             Effect::SendWake { round } => self.outlets.network().wake(round),
             // The queue keeps these two to itself.

@@ -20,6 +20,8 @@ pub struct CoreMetrics {
     equivocations: u64,
     catch_ups: u64,
     ranges: u64,
+    conflicting_roots: u64,
+    dissenting_roots: u64,
     fetches: FetchStatus,
 }
 
@@ -34,6 +36,8 @@ impl CoreMetrics {
             equivocations: 0,
             catch_ups: 0,
             ranges: 0,
+            conflicting_roots: 0,
+            dissenting_roots: 0,
             fetches,
         }
     }
@@ -52,6 +56,11 @@ impl CoreMetrics {
         m.certified_index.set(status.certified_index.get());
         m.votes_held.set(status.votes_held as u64);
         m.evidence_held.set(status.evidence_held as u64);
+        m.agreed_root_index.set(status.agreed_root.map_or(0, |agreed| agreed.index.get()));
+        m.root_votes_held.set(status.root_votes_held as u64);
+        m.root_contradicted.set(u64::from(status.root_contradiction.is_some()));
+        m.conflicting_root_votes.add(grown(&mut self.conflicting_roots, status.conflicting_root_votes_total));
+        m.dissenting_root_votes.add(grown(&mut self.dissenting_roots, status.dissenting_root_votes_total));
         m.equivocations.add(grown(&mut self.equivocations, status.equivocations_total));
         m.catch_ups.add(grown(&mut self.catch_ups, status.catch_ups_total));
         m.ranges.add(grown(&mut self.ranges, status.ranges_total));
@@ -72,6 +81,7 @@ impl CoreMetrics {
         let m = &self.metrics;
         m.peer_events.set(queues.peer_events as u64);
         m.submissions.set(queues.submissions as u64);
+        m.executor_words.set(queues.executor_words as u64);
         m.effects.set(queues.effects as u64);
         m.batches_in_flight.set(queues.batches as u64);
         m.waits.set(queues.waits as u64);
@@ -126,6 +136,7 @@ impl CoreMetrics {
 pub(crate) struct Queues {
     pub(crate) peer_events: usize,
     pub(crate) submissions: usize,
+    pub(crate) executor_words: usize,
     pub(crate) effects: usize,
     pub(crate) batches: usize,
     pub(crate) waits: usize,
@@ -146,7 +157,7 @@ fn grown(last: &mut u64, total: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use consensus_core::CommitIndex;
+    use consensus_core::{CommitIndex, ExecutedRoot, StateRoot};
     use metanode_telemetry::Telemetry;
 
     use super::*;
@@ -160,6 +171,9 @@ mod tests {
                 certified_index: CommitIndex::new(40),
                 votes_held: 3,
                 evidence_held: 2,
+                agreed_root: Some(ExecutedRoot { index: CommitIndex::new(30), root: StateRoot::ZERO }),
+                root_votes_held: 6,
+                dissenting_root_votes_total: ranges_total,
                 catch_ups_total,
                 ranges_total,
                 ..CoreStatus::default()
@@ -170,6 +184,9 @@ mod tests {
             "metanode_consensus_certified_index 40",
             "metanode_consensus_votes_held 3",
             "metanode_consensus_evidence_held 2",
+            "metanode_consensus_agreed_root_index 30",
+            "metanode_consensus_root_votes_held 6",
+            "metanode_consensus_root_votes_dissenting_total 5",
             "metanode_consensus_catch_up_begun_total 1",
             "metanode_consensus_catch_up_ranges_total 5",
         ] {

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     commit_log::{LogError, OpenError},
-    commit_stream::{Bridge, BridgeError, BridgeSettings, LogSource, OnUnavailable},
+    commit_stream::{Bridge, BridgeError, BridgeSettings, LogSource, MachineLine, OnUnavailable},
     config::{Config, OnExecutorUnavailable},
     driver::{
         Clock, Driver, DriverError, Inputs, LogAndGuard, Outlets, Questioner, SeenBlocks, ShownToPeers,
@@ -221,6 +221,7 @@ impl Parts {
         let Storage { log, feed, guard, core, recovered, own_round, tracker } = storage;
         let genesis = Arc::clone(&config.genesis);
         let halt = CancellationToken::new();
+        let (machine, executor_line) = MachineLine::new(halt.clone(), genesis.parameters().root_interval);
 
         let (bridge, executor) = Bridge::new(
             Arc::new(LogSource::new(Arc::clone(&feed), Arc::clone(&log))),
@@ -229,7 +230,7 @@ impl Parts {
             bridge_settings(config)?,
             Arc::clone(&tracker),
             Arc::clone(&metrics),
-            halt.clone(),
+            machine,
         )
         .await?;
 
@@ -266,7 +267,7 @@ impl Parts {
             recovered,
             clock,
             LogAndGuard::new(Arc::clone(&log), guard),
-            Inputs { peers: peer_inputs, submissions, questions, halt },
+            Inputs { peers: peer_inputs, submissions, questions, executor: executor_line, halt },
             outlets,
             CoreMetrics::new(Arc::clone(&metrics)),
         )

@@ -6,7 +6,7 @@ mod explain;
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Genesis};
+use consensus_core::{Amnesia, AmnesiaCause, AuthorityIndex, CoreStatus, Genesis, RootContradiction};
 use metanode_proto::consensus::v1::{
     self, ExplainRequest, ExplainResponse, GetStatusRequest, GetStatusResponse, ListEquivocationsRequest,
     ListEquivocationsResponse, NodeRole, Stall, node_service_server::NodeService,
@@ -86,6 +86,12 @@ impl NodeView {
             start_waits_for: core.amnesia.as_ref().map(waits_for).unwrap_or_default(),
             certified_index: core.certified_index.get(),
             catching_up: core.catching_up,
+            agreed_root_index: core.agreed_root.map_or(0, |agreed| agreed.index.get()),
+            agreed_root: core
+                .agreed_root
+                .map(|agreed| wire::bytes32(agreed.root.as_bytes()))
+                .unwrap_or_default(),
+            root_contradiction: core.root_evidence.as_ref().map(contradiction),
             ..GetStatusResponse::default()
         };
         status.set_role(role(&core));
@@ -127,6 +133,15 @@ fn stall(Stalled { reason, since }: Stalled, work: Work, now: Instant) -> Option
         reason: reason.into(),
         waits_for: waits_for.to_owned(),
     })
+}
+
+fn contradiction(found: &RootContradiction) -> v1::RootContradiction {
+    v1::RootContradiction {
+        commit_index: found.index().get(),
+        own_root: wire::bytes32(found.own.as_bytes()),
+        agreed_root: wire::bytes32(found.agreed.root.as_bytes()),
+        votes: found.agreed.blocks.iter().map(wire::block_ref_to_proto).collect(),
+    }
 }
 
 const fn role(core: &CoreStatus) -> NodeRole {

@@ -63,6 +63,7 @@ fn t06_every_gauge_of_a_queue_is_in_the_table() {
         "blocks.waiting",
         "executor.in_flight",
         "votes.",
+        "root_votes.",
         "evidence.",
     ];
     for metric in CONSENSUS.iter().filter(|metric| metric.kind == Kind::Gauge) {

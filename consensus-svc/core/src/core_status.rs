@@ -29,6 +29,8 @@ pub struct CoreStatus {
     pub agreed_root: Option<ExecutedRoot>,
     /// Set once a quorum contradicts the own executor in this life: it is heard no more.
     pub root_contradiction: Option<RootContradiction>,
+    /// The last such contradiction, of whatever life: it is kept for good.
+    pub root_evidence: Option<RootContradiction>,
     /// Votes for state roots that wait for a quorum, and own roots that wait for a block or for an agreed one. Bounded by 64 an
     /// authority, and 164 own ones.
     pub root_votes_held: usize,

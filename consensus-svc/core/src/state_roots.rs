@@ -43,7 +43,10 @@ pub(crate) struct StateRoots {
     verified: CommitIndex,
     /// The contradiction of an earlier life, until the executor is verified behind it.
     open: Option<CommitIndex>,
+    /// The last contradiction of any life.
     contradiction: Option<RootContradiction>,
+    /// Whether it was found in this life: the executor is heard no more.
+    stopped: bool,
     /// What no batch holds yet.
     fresh: RootRecords,
     /// Whether that makes a batch due.
@@ -62,6 +65,7 @@ impl StateRoots {
         let open = records.open_contradiction().map(RootContradiction::index);
         // Votes of an executor that was wrong, and was set back since, say nothing of it any more.
         let compares = records.contradiction.is_none();
+        let contradiction = records.contradiction;
         let last = commits.last().map_or(CommitIndex::NONE, |(commit, _)| commit.index);
         let mut roots = Self {
             tally: RootTally::new(genesis, records.agreed),
@@ -71,7 +75,8 @@ impl StateRoots {
             executor: None,
             verified: records.verified.map_or(CommitIndex::NONE, |verified| verified.index),
             open,
-            contradiction: None,
+            contradiction,
+            stopped: false,
             fresh: RootRecords::default(),
             due: false,
         };
@@ -95,7 +100,7 @@ impl StateRoots {
     /// The own executor has executed up to `index`, where its state has this root, if it told one. `last` is the last commit.
     pub(crate) fn executed(&mut self, index: CommitIndex, root: Option<StateRoot>, last: CommitIndex) {
         // An executor that is ahead of the chain is the shell's matter.
-        if self.contradiction.is_some() || index > last {
+        if self.stopped || index > last {
             return;
         }
         // One that went back makes later roots anew.
@@ -138,7 +143,12 @@ impl StateRoots {
     }
 
     /// Why the executor is heard no more.
-    pub(crate) const fn contradiction(&self) -> Option<&RootContradiction> {
+    pub(crate) fn contradiction(&self) -> Option<&RootContradiction> {
+        self.evidence().filter(|_| self.stopped)
+    }
+
+    /// The last contradiction, of whatever life.
+    pub(crate) const fn evidence(&self) -> Option<&RootContradiction> {
         self.contradiction.as_ref()
     }
 
@@ -169,7 +179,7 @@ impl StateRoots {
     /// Compares own roots with those agreed on, whichever came first. What an earlier life voted for is compared once the
     /// executor has said that it still stands behind it.
     fn compare(&mut self) {
-        if self.executor.is_none() || self.contradiction.is_some() {
+        if self.executor.is_none() || self.stopped {
             return;
         }
         let decided: Vec<_> = self
@@ -199,6 +209,7 @@ impl StateRoots {
         self.fresh.verified = None;
         self.fresh.contradiction = Some(contradiction.clone());
         self.contradiction = Some(contradiction);
+        self.stopped = true;
         self.due = true;
     }
 }

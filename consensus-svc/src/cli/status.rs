@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Args;
 use metanode_proto::consensus::v1::{
-    ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole, StallReason,
+    BlockRef, ExecutorState, GetStatusRequest, GetStatusResponse, NodeRole, RootContradiction, StallReason,
 };
 use serde::Serialize;
 
@@ -87,6 +87,52 @@ pub struct Status {
     pub certified_index: u64,
     /// Whether certified commits are fetched.
     pub catching_up: bool,
+    /// Newest commit after which a quorum agrees on the state root; 0 before the first.
+    pub agreed_root_index: u64,
+    /// That root; empty before the first.
+    pub agreed_root: String,
+    /// The last time that a quorum contradicted the own executor; null if never.
+    pub root_contradiction: Option<Contradiction>,
+}
+
+/// A state root of the own executor against that of a quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contradiction {
+    /// Commit after which they differ.
+    pub commit_index: u64,
+    /// The executor's.
+    pub own_root: String,
+    /// The quorum's.
+    pub agreed_root: String,
+    /// The signed blocks with its votes.
+    pub votes: Vec<Vote>,
+}
+
+/// A block, as one that votes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vote {
+    /// Who signed it.
+    pub authority: u32,
+    /// Its round.
+    pub round: u64,
+    /// Its digest.
+    pub digest: String,
+}
+
+impl From<RootContradiction> for Contradiction {
+    fn from(found: RootContradiction) -> Self {
+        let vote = |block: BlockRef| Vote {
+            authority: block.author,
+            round: block.round,
+            digest: hex::encode(block.digest),
+        };
+        Self {
+            commit_index: found.commit_index,
+            own_root: hex::encode(found.own_root),
+            agreed_root: hex::encode(found.agreed_root),
+            votes: found.votes.into_iter().map(vote).collect(),
+        }
+    }
 }
 
 impl From<GetStatusResponse> for Status {
@@ -121,6 +167,9 @@ impl From<GetStatusResponse> for Status {
             start_waits_for: answer.start_waits_for,
             certified_index: answer.certified_index,
             catching_up: answer.catching_up,
+            agreed_root_index: answer.agreed_root_index,
+            agreed_root: hex::encode(answer.agreed_root),
+            root_contradiction: answer.root_contradiction.map(Contradiction::from),
         }
     }
 }
@@ -198,6 +247,16 @@ fn table(status: &Status) -> String {
     };
     let catching_up = if status.catching_up { "  catching up" } else { "" };
     let certified = format!("{}{catching_up}", status.certified_index);
+    let agreed = match status.agreed_root_index {
+        0 => String::new(),
+        index => format!("{index}  root {}", short(&status.agreed_root)),
+    };
+    let contradiction = status.root_contradiction.as_ref().map(|found| {
+        let voters: Vec<_> = found.votes.iter().map(|vote| vote.authority.to_string()).collect();
+        let (own, quorum) = (short(&found.own_root), short(&found.agreed_root));
+        let index = found.commit_index;
+        format!("at {index}: executor {own}, authorities {} {quorum}", voters.join(", "))
+    });
     let rows = [
         ("authority", format!("{}  ({})", status.authority, status.role)),
         ("chain", status.chain_id.clone()),
@@ -208,6 +267,7 @@ fn table(status: &Status) -> String {
         ("certified", certified),
         ("earliest", status.earliest_index.to_string()),
         ("executed", executed),
+        ("agreed root", agreed),
         ("executor", stream),
         ("pool", format!("{} transactions", status.pooled_transactions)),
         ("waiting", format!("{} blocks", status.waiting_blocks)),
@@ -215,6 +275,7 @@ fn table(status: &Status) -> String {
         ("syncs", status.syncs_total.to_string()),
         ("stalled", stalled),
         ("waits for", status.start_waits_for.clone()),
+        ("wrong root", contradiction.unwrap_or_default()),
         ("stopped", status.stop_reason.clone()),
     ];
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());

@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
 use super::{
-    CommitSource, ExecutorView, SourceError, StopReason, Window,
+    CommitSource, ExecutorView, MachineLine, SourceError, StopReason, Window,
     handshake::{self, ExecutorPosition, HandshakeDecision, OurPosition},
+    machine_line::ExecutorVerdict,
     outlets::Outlets,
     session::{Session, SessionEnd, warn_call},
     stream_error::{self, Verdict},
@@ -90,6 +91,7 @@ pub struct Bridge<S> {
     outlets: Outlets,
     /// Cancelled when our own store is in doubt: this authority must not sign any more.
     halt: CancellationToken,
+    verdict: ExecutorVerdict,
     backoff: Backoff,
     /// 0 until the executor has issued one; then kept for the life of this process.
     incarnation: u64,
@@ -123,8 +125,8 @@ enum AttemptError {
 }
 
 impl<S: CommitSource> Bridge<S> {
-    /// Prepares delivery of the commits of `source`. `view` is replaced at every change; `halt` is cancelled when the
-    /// executor shows that our own store is in doubt.
+    /// Prepares delivery of the commits of `source`. `machine` is told of the executor's roots, and
+    /// halted when the executor shows that our own store is in doubt; the view is replaced at every change.
     ///
     /// # Errors
     /// [`BridgeError::NeedsHistory`], [`BridgeError::Log`].
@@ -135,7 +137,7 @@ impl<S: CommitSource> Bridge<S> {
         settings: BridgeSettings,
         tracker: Arc<Tracker>,
         metrics: Arc<ConsensusMetrics>,
-        halt: CancellationToken,
+        machine: MachineLine,
     ) -> Result<(Self, watch::Receiver<ExecutorView>), BridgeError> {
         let earliest = source.earliest_index();
         let from_genesis = !settings.read_enabled || settings.on_unavailable == OnUnavailable::Genesis;
@@ -145,14 +147,16 @@ impl<S: CommitSource> Bridge<S> {
         let acknowledged = source.acknowledged();
         let digest = source.digest(acknowledged).await?.unwrap_or(CommitDigest::ZERO);
         let (view, receiver) = watch::channel(ExecutorView::new(acknowledged, digest));
+        let MachineLine { halt, roots, verdict } = machine;
         let unasked_after = (!settings.read_enabled).then_some(CommitIndex::NONE);
         let bridge = Self {
             source,
             genesis,
             authority_key,
             settings,
-            outlets: Outlets::new(view, tracker, metrics),
+            outlets: Outlets::new(view, tracker, metrics, roots),
             halt,
+            verdict,
             backoff: Backoff::new(),
             incarnation: 0,
             committee_checked: false,
@@ -169,15 +173,20 @@ impl<S: CommitSource> Bridge<S> {
     /// # Errors
     /// [`BridgeError::Log`].
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), BridgeError> {
+        let mut verdict = self.verdict.clone();
         loop {
             let attempt = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
+                reason = verdict.wrong() => Err(AttemptError::Stop(reason)),
                 attempt = self.connect() => attempt,
             };
             let end = match attempt {
                 Ok(mut session) => {
                     let started = session.executed();
-                    let end = session.run(&shutdown).await;
+                    let end = tokio::select! {
+                        end = session.run(&shutdown) => end,
+                        reason = verdict.wrong() => SessionEnd::Stop(reason),
+                    };
                     self.session_ended(started, session.executed(), &end);
                     end
                 }
@@ -187,7 +196,7 @@ impl<S: CommitSource> Bridge<S> {
                 SessionEnd::Shutdown => return Ok(()),
                 SessionEnd::Failed(error) => return Err(error.into()),
                 SessionEnd::Stop(reason) => {
-                    self.stop(reason);
+                    self.stop(&reason);
                     return Ok(());
                 }
                 SessionEnd::HandshakeAgain { .. } if !self.hurried => {
@@ -201,6 +210,8 @@ impl<S: CommitSource> Bridge<S> {
             self.outlets.step(ExecutorStep::Pausing);
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
+                // Told at the top.
+                _ = verdict.wrong() => {}
                 () = sleep(self.backoff.next_delay()) => {}
             }
         }
@@ -262,6 +273,10 @@ impl<S: CommitSource> Bridge<S> {
         match handshake::compare(&ours, &theirs) {
             HandshakeDecision::Stop(reason) => Err(AttemptError::Stop(reason)),
             HandshakeDecision::Resume { after, rewound_from } => {
+                let roots = self.source.roots().await?;
+                if let Some(found) = roots.forbids(after, theirs.state_root) {
+                    return Err(AttemptError::Stop(StopReason::contradicted(found)));
+                }
                 self.tell_position(&ours, &theirs, rewound_from);
                 self.outlets.handshaken(&theirs);
                 Ok(Start { after, digest: theirs.commit_digest })
@@ -309,6 +324,10 @@ impl<S: CommitSource> Bridge<S> {
 
     /// Without asking: from what this process knows.
     async fn start_after(&self, after: CommitIndex) -> Result<Start, AttemptError> {
+        if let Some(found) = self.source.roots().await?.open_contradiction() {
+            // Whether it was set back, only the executor could say.
+            return Err(AttemptError::Stop(StopReason::contradicted(found)));
+        }
         let after = after.min(self.source.last_index());
         let digest = self.source.digest(after).await?.unwrap_or(CommitDigest::ZERO);
         tracing::info!(
@@ -423,7 +442,13 @@ impl<S: CommitSource> Bridge<S> {
         SessionEnd::HandshakeAgain { expected }
     }
 
-    fn stop(&self, reason: StopReason) {
+    /// Whoever reads the event finds the stop in the status.
+    fn stop(&self, reason: &StopReason) {
+        if reason.halts_core() {
+            self.halt.cancel();
+        }
+        self.outlets.failed(reason.to_string());
+        self.outlets.delivery(Delivery::Stopped(reason.clone()));
         tracing::error!(
             target: TARGET_STARTUP,
             reason = reason.name(),
@@ -431,10 +456,6 @@ impl<S: CommitSource> Bridge<S> {
             halts_consensus = reason.halts_core(),
             "[EXECUTOR-REQ] delivery to the executor has stopped"
         );
-        if reason.halts_core() {
-            self.halt.cancel();
-        }
-        self.outlets.delivery(Delivery::Stopped(reason));
     }
 }
 

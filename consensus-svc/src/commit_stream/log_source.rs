@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag};
+use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag, RootRecords};
 
 use super::{CommitSource, SourceError};
 use crate::commit_log::{CommitFeed, CommitLog, FeedError};
@@ -40,6 +40,11 @@ impl CommitSource for LogSource {
             Err(FeedError::Ahead { .. } | FeedError::Pruned { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    async fn roots(&self) -> Result<RootRecords, SourceError> {
+        let log = Arc::clone(&self.log);
+        tokio::task::spawn_blocking(move || log.roots()).await.map_err(failed)?.map_err(failed)
     }
 
     async fn wait_beyond(&self, index: CommitIndex) {

@@ -1,4 +1,4 @@
-//! Where the bridge tells what happens: status, metrics, and those who wait for their transactions.
+//! Where the bridge tells what happens: status, metrics, the machine, and those who wait for their transactions.
 
 use std::sync::Arc;
 
@@ -7,7 +7,10 @@ use metanode_proto::consensus::v1::ExecutorStep;
 use metanode_telemetry::metrics::ConsensusMetrics;
 use tokio::{sync::watch, time::Instant};
 
-use super::{ExecutorView, executor::CheckedAcknowledgement, handshake::ExecutorPosition, view::Delivery};
+use super::{
+    ExecutorView, executor::CheckedAcknowledgement, handshake::ExecutorPosition, machine_line::RootReporter,
+    view::Delivery,
+};
 use crate::submit::{Tracker, WaitsEnded};
 
 /// All of them together. Cheap to clone.
@@ -16,6 +19,7 @@ pub(super) struct Outlets {
     view: watch::Sender<ExecutorView>,
     tracker: Arc<Tracker>,
     metrics: Arc<ConsensusMetrics>,
+    roots: RootReporter,
 }
 
 impl Outlets {
@@ -23,8 +27,9 @@ impl Outlets {
         view: watch::Sender<ExecutorView>,
         tracker: Arc<Tracker>,
         metrics: Arc<ConsensusMetrics>,
+        roots: RootReporter,
     ) -> Self {
-        Self { view, tracker, metrics }
+        Self { view, tracker, metrics, roots }
     }
 
     pub(super) fn opened(&self) {
@@ -80,6 +85,7 @@ impl Outlets {
         });
         self.metrics.executed_index.set(theirs.block_number.get());
         self.tracker.executed_unseen(theirs.block_number);
+        self.roots.position(theirs.block_number, theirs.state_root);
     }
 
     /// A commit was handed to the open stream; the first one after [`Self::opened`] is kept.
@@ -111,5 +117,6 @@ impl Outlets {
         });
         self.metrics.executed_index.set(acknowledgement.index.get());
         self.tracker.executed(acknowledgement.index, acknowledgement.state_root, &acknowledgement.wire);
+        self.roots.acknowledged(acknowledgement.index, acknowledgement.state_root);
     }
 }

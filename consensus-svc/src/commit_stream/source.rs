@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag};
+use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag, RootRecords};
 
 /// The durable commits of this node, read the same way whether they are old or new. Implemented by the log; tests have
 /// one in memory.
@@ -21,6 +21,9 @@ pub trait CommitSource: Send + Sync + 'static {
         &self,
         index: CommitIndex,
     ) -> impl Future<Output = Result<Option<CommitDigest>, SourceError>> + Send;
+
+    /// What is known of state roots: which are agreed on, and whether the executor was contradicted.
+    fn roots(&self) -> impl Future<Output = Result<RootRecords, SourceError>> + Send;
 
     /// Resolves when there is a commit after `index`.
     fn wait_beyond(&self, index: CommitIndex) -> impl Future<Output = ()> + Send;

@@ -1,6 +1,6 @@
 //! Why delivery to the executor ends for this process life.
 
-use consensus_core::{CommitDigest, CommitIndex, Epoch};
+use consensus_core::{CommitDigest, CommitIndex, Epoch, RootContradiction, StateRoot};
 use metanode_proto::reason;
 
 /// What was found, and what mends it. None of these is retried: each needs a person.
@@ -103,6 +103,19 @@ pub enum StopReason {
         /// Our epoch, that of every commit to be sent.
         ours: Epoch,
     },
+    /// A quorum of authorities has voted for another state root than the executor's (X07).
+    #[error(
+        "the executor is wrong: after commit {index} its state root is {own}, and a quorum has {agreed}; give it a state of before \
+         commit {index}, then restart: it executes from there on again, and is compared again"
+    )]
+    RootContradicted {
+        /// The commit after which the roots differ.
+        index: CommitIndex,
+        /// The executor's root.
+        own: StateRoot,
+        /// The quorum's.
+        agreed: StateRoot,
+    },
     /// The executor refused for a reason that trying again does not mend (X10).
     #[error("executor refused at commit {index} with {reason}: {message}; mend what it names, then restart")]
     Refused {
@@ -125,6 +138,11 @@ impl StopReason {
         }
     }
 
+    /// An executor whose root a quorum contradicts.
+    pub const fn contradicted(found: &RootContradiction) -> Self {
+        Self::RootContradicted { index: found.index(), own: found.own, agreed: found.agreed.root }
+    }
+
     /// Short name for logs and tests.
     pub fn name(&self) -> &str {
         match self {
@@ -137,6 +155,7 @@ impl StopReason {
             Self::Fenced { .. } => "FENCED",
             Self::EpochAhead { .. } => "EPOCH_AHEAD",
             Self::EpochBehind { .. } => reason::WRONG_EPOCH,
+            Self::RootContradicted { .. } => "ROOT_CONTRADICTED",
             Self::Refused { reason, .. } => reason,
         }
     }

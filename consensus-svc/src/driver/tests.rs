@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     commit_log::{CommitFeed, CommitLog, FeedOptions, LogOptions},
+    commit_stream::MachineLine,
     peer::AcceptedRounds,
     submit::{CommittedWindow, Stage, Tracker, WaitsEnded},
 };
@@ -86,7 +87,9 @@ async fn start() -> Fixture {
     let (peers, peer_events) = mpsc::channel(1);
     let (submissions, submitted) = mpsc::channel(1);
     let (questioner, questions) = Questioner::new();
-    let inputs = Inputs { peers: peer_events, submissions: submitted, questions, halt: halt.clone() };
+    let (_, executor) = MachineLine::new(halt.clone(), genesis.parameters().root_interval);
+    let inputs =
+        Inputs { peers: peer_events, submissions: submitted, questions, executor, halt: halt.clone() };
     let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
     let metrics = CoreMetrics::new(metrics);
     let driver = Driver::new(core, recovered, clock, Script(sender), inputs, outlets, metrics).await.unwrap();

@@ -2,9 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use consensus_core::{CommitDigest, CommitIndex, Genesis, testkit};
+use consensus_core::{
+    CommitDigest, CommitIndex, Genesis, RootAgreement, RootContradiction, StateRoot, testkit,
+};
 use consensus_svc::{
-    commit_stream::{Bridge, BridgeError, BridgeSettings, Delivery, ExecutorView, OnUnavailable, StopReason},
+    commit_stream::{
+        Bridge, BridgeError, BridgeSettings, Delivery, Executed, ExecutorLine, ExecutorView, MachineLine,
+        OnUnavailable, StopReason,
+    },
     submit::{CommittedWindow, Tracker},
 };
 use metanode_proto::{executor::v1::Acknowledgement, reason};
@@ -21,12 +26,15 @@ use crate::{
 };
 
 const AUTHORITY: [u8; 32] = [5; 32];
+const ROOT_INTERVAL: u64 = 2;
 
 /// A bridge that runs, and all that the test sees of it.
 struct Fixture {
     source: Arc<MemorySource>,
     genesis: Arc<Genesis>,
     view: watch::Receiver<ExecutorView>,
+    /// The machine's end.
+    line: ExecutorLine,
     halt: CancellationToken,
     _task: AbortOnDropHandle<Result<(), BridgeError>>,
 }
@@ -47,9 +55,9 @@ impl Fixture {
     async fn start(source: Arc<MemorySource>, settings: BridgeSettings) -> Self {
         let genesis = Arc::new(testkit::genesis(4).0);
         let halt = CancellationToken::new();
-        let (bridge, view) = bridge(&source, &genesis, settings, &halt).await.unwrap();
+        let (bridge, view, line) = bridge(&source, &genesis, settings, &halt).await.unwrap();
         let task = AbortOnDropHandle::new(tokio::spawn(bridge.run(CancellationToken::new())));
-        Self { source, genesis, view, halt, _task: task }
+        Self { source, genesis, view, line, halt, _task: task }
     }
 
     /// What the executor says when it stands at `index`.
@@ -78,11 +86,13 @@ async fn bridge(
     genesis: &Arc<Genesis>,
     settings: BridgeSettings,
     halt: &CancellationToken,
-) -> Result<(Bridge<MemorySource>, watch::Receiver<ExecutorView>), BridgeError> {
+) -> Result<(Bridge<MemorySource>, watch::Receiver<ExecutorView>, ExecutorLine), BridgeError> {
     let metrics = Arc::new(ConsensusMetrics::new(&Telemetry::for_test().unwrap().meter()));
     let (source, genesis) = (Arc::clone(source), Arc::clone(genesis));
     let tracker = Tracker::new(10, CommittedWindow::new(genesis.parameters()));
-    Bridge::new(source, genesis, AUTHORITY, settings, tracker, metrics, halt.clone()).await
+    let (machine, line) = MachineLine::new(halt.clone(), ROOT_INTERVAL);
+    let (bridge, view) = Bridge::new(source, genesis, AUTHORITY, settings, tracker, metrics, machine).await?;
+    Ok((bridge, view, line))
 }
 
 fn index(n: u64) -> CommitIndex {
@@ -472,4 +482,69 @@ async fn an_executor_of_another_committee_or_chain_is_left_alone() {
 
 fn error(code: Code, text: &'static str) -> tonic::Status {
     status::reason(code, text, "as scripted", &[("expected_index", &2_u64), ("incarnation", &7_u64)])
+}
+
+fn contradiction(at: u64) -> RootContradiction {
+    let agreed = RootAgreement { index: index(at), root: StateRoot::new([7; 32]), blocks: Vec::new() };
+    RootContradiction { own: StateRoot::new([9; 32]), agreed }
+}
+
+/// The machine hears the position, and acknowledgements where roots are voted for.
+#[tokio::test]
+async fn the_machine_is_told_of_roots_at_the_handshake_and_at_multiples_of_the_interval() {
+    let mut executor = Executor::start().await;
+    let mut fixture = Fixture::start(MemorySource::with(5), settings(&executor.uri())).await;
+    let mut stream = fixture.first_handshake(&mut executor, 1).await;
+    for commit in stream.commits(2..=5).await {
+        stream.acknowledge(&commit).await;
+    }
+    let told = |at| Executed { index: index(at), root: StateRoot::from_slice(&crate::executor::root(at)) };
+    for at in [1, 2, 4] {
+        assert_eq!(soon("a root", fixture.line.recv()).await, Some(told(at)));
+    }
+}
+
+#[tokio::test]
+async fn x07_delivery_stops_in_the_middle_of_a_stream_when_the_executor_is_found_wrong() {
+    let mut executor = Executor::start().await;
+    let mut fixture = Fixture::start(MemorySource::with(3), settings(&executor.uri())).await;
+    let mut stream = fixture.first_handshake(&mut executor, 0).await;
+    stream.commits(1..=3).await;
+    fixture.line.stop(&contradiction(2));
+    let reason = fixture.stopped().await;
+    assert_eq!((reason.name(), reason.halts_core()), ("ROOT_CONTRADICTED", false));
+    assert!(!fixture.halt.is_cancelled(), "consensus goes on");
+    assert!(fixture.view.borrow().failure.as_ref().unwrap().contains("the executor is wrong"));
+    stream.given_up().await;
+    fixture.source.grow(1);
+    assert!(executor.is_silent(), "nothing is tried again");
+}
+
+/// The evidence is in the store, and the executor stands behind it.
+#[tokio::test]
+async fn x07_a_contradicted_executor_is_refused_at_the_handshake_until_it_is_set_back() {
+    for (at, refused) in [(3, true), (2, true), (1, false)] {
+        let mut executor = Executor::start().await;
+        let source = MemorySource::with(4);
+        source.roots.lock().unwrap().contradiction = Some(contradiction(2));
+        let mut fixture = Fixture::start(source, settings(&executor.uri())).await;
+        executor.answer_committee(fixture.genesis.committee()).await;
+        executor.answer_position(fixture.at(at)).await;
+        if refused {
+            assert_eq!(fixture.stopped().await, StopReason::contradicted(&contradiction(2)), "at {at}");
+            assert!(executor.is_silent());
+        } else {
+            assert_eq!(executor.stream().await.opening.after_index, at);
+        }
+    }
+}
+
+#[tokio::test]
+async fn x07_a_contradicted_executor_that_is_not_asked_where_it_stands_is_refused() {
+    let executor = Executor::start().await;
+    let source = MemorySource::with(4);
+    source.roots.lock().unwrap().contradiction = Some(contradiction(2));
+    let settings = BridgeSettings { read_enabled: false, ..settings(&executor.uri()) };
+    let mut fixture = Fixture::start(source, settings).await;
+    assert_eq!(fixture.stopped().await.name(), "ROOT_CONTRADICTED");
 }

@@ -62,6 +62,7 @@ impl LoneNetwork {
             heartbeat_interval_ms: 3_600_000,
             heartbeat_rounds: 5_000,
             max_transaction_bytes: 1_000,
+            root_interval: 2,
             ..GenesisParameters::default()
         };
         let options = NetworkOptions {

@@ -9,6 +9,7 @@ mod executor;
 mod lone_node;
 mod memory_source;
 mod observed;
+mod roots;
 mod submit;
 #[path = "../../src/commit_stream/testkit.rs"]
 #[allow(dead_code, reason = "shared with the unit tests, which use other parts of it")]

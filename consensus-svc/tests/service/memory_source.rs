@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag};
+use consensus_core::{CommitDigest, CommitIndex, CommittedSubDag, RootRecords};
 use consensus_svc::commit_stream::{CommitSource, SourceError};
 use tokio::sync::watch;
 
@@ -15,6 +15,8 @@ pub(crate) struct MemorySource {
     last: watch::Sender<u64>,
     earliest: u64,
     acknowledged: Mutex<u64>,
+    /// What is known of state roots.
+    pub(crate) roots: Mutex<RootRecords>,
 }
 
 impl MemorySource {
@@ -30,6 +32,7 @@ impl MemorySource {
             last: watch::Sender::new(0),
             earliest,
             acknowledged: Mutex::new(acknowledged),
+            roots: Mutex::default(),
         };
         source.grow(last);
         Arc::new(source)
@@ -72,6 +75,10 @@ impl CommitSource for MemorySource {
     async fn digest(&self, index: CommitIndex) -> Result<Option<CommitDigest>, SourceError> {
         let held = index == CommitIndex::NONE || (self.earliest..=*self.last.borrow()).contains(&index.get());
         Ok(held.then(|| self.digest_of(index.get())))
+    }
+
+    async fn roots(&self) -> Result<RootRecords, SourceError> {
+        Ok(self.roots.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     async fn wait_beyond(&self, index: CommitIndex) {

@@ -23,6 +23,7 @@ impl Consensus {
             evidence_held: self.unpersisted.evidence.len(),
             agreed_root: self.roots.agreed(),
             root_contradiction: self.roots.contradiction().cloned(),
+            root_evidence: self.roots.evidence().cloned(),
             root_votes_held: self.roots.held(),
             conflicting_root_votes_total: self.roots.conflicting(),
             dissenting_root_votes_total: self.roots.dissenting(),

@@ -73,6 +73,16 @@ catalogue! {
             "Votes held for commits that are not certified.";
         evidence_held: Gauge = Kind::Gauge, "metanode.consensus.evidence.held", "{proof}",
             "Proofs of equivocation kept in this epoch.";
+        agreed_root_index: Gauge = Kind::Gauge, "metanode.consensus.agreed_root_index", "{commit}",
+            "Newest commit after which a quorum agrees on the state root.";
+        root_votes_held: Gauge = Kind::Gauge, "metanode.consensus.root_votes.held", "{vote}",
+            "Votes for state roots that wait for a quorum, and own state roots that wait.";
+        root_contradicted: Gauge = Kind::Gauge, "metanode.consensus.root_contradicted", "{executor}",
+            "1 once a quorum contradicts the state root of the own executor in this process.";
+        conflicting_root_votes: Counter = Kind::Counter, "metanode.consensus.root_votes.conflicting", "{vote}",
+            "Votes for a state root by authorities that had voted for another one at the same commit.";
+        dissenting_root_votes: Counter = Kind::Counter, "metanode.consensus.root_votes.dissenting", "{vote}",
+            "Votes for another state root than the agreed one.";
         blocks_accepted: Counter = Kind::Counter, "metanode.consensus.blocks.accepted", "{block}",
             "Blocks of other authorities accepted into the DAG.";
         blocks_rejected: LabelledCounter<BlockRejection> = Kind::Counter, "metanode.consensus.blocks.rejected",
@@ -87,6 +97,8 @@ catalogue! {
             "Events of other authorities that wait for the machine.";
         submissions: Gauge = Kind::Gauge, "metanode.consensus.driver.submissions", "{batch}",
             "Batches of transactions that wait for the machine.";
+        executor_words: Gauge = Kind::Gauge, "metanode.consensus.driver.executor_words", "{root}",
+            "State roots of the executor that wait for the machine.";
         effects: Gauge = Kind::Gauge, "metanode.consensus.driver.effects", "{effect}",
             "Effects of the machine that wait for what is ahead of them to be durable.";
         batches_in_flight: Gauge = Kind::Gauge, "metanode.consensus.driver.batches", "{batch}",

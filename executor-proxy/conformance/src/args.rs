@@ -31,7 +31,7 @@ Examples, from the folder executor-proxy/go-master after `go build -o /tmp/go-ma
     executor-conformance --write-genesis genesis.toml
     rm -rf /var/tmp/master && executor-conformance --ledger any --endpoint http://127.0.0.1:7300 --start './start-my-master.sh'
   an existing master behind the framed protocol, for which a Go master stands in here:
-    executor-conformance --protocol uds --endpoint /tmp/blocks.sock --queries /tmp/queries.sock --layout executable-block --idle 500 \\
+    executor-conformance --protocol uds --endpoint /tmp/blocks.sock --queries /tmp/queries.sock --layout executable-block --idle \\
       --start '/tmp/go-master run --genesis $CONFORMANCE_GENESIS --data-dir $CONFORMANCE_DATA_DIR --listen 127.0.0.1:0 --uds-legacy \\
       --uds-blocks /tmp/blocks.sock --uds-queries /tmp/queries.sock --uds-layout executable-block --uds-idle 500ms'
   one row, with all that the master said:
@@ -74,10 +74,10 @@ pub struct Arguments {
     /// is_ready of the master's answers means nothing; with --protocol uds.
     #[arg(long)]
     pub without_ready: bool,
-    /// The command makes the master close connections that are silent for so many milliseconds, so that the row `idle` can wait for
-    /// it; with --protocol uds. The field's two minutes are too long.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub idle: Option<u64>,
+    /// The command makes the master close silent connections within a time that --patience outlasts: take the row `idle`, which waits
+    /// for it; with --protocol uds. The field's two minutes are too long.
+    #[arg(long)]
+    pub idle: bool,
     /// How state roots and rejections are judged: as those of the reference ledger, or of any ledger, whose root after one history is
     /// always the same.
     #[arg(long, value_enum, default_value = "reference")]
@@ -103,6 +103,10 @@ pub struct Arguments {
     /// Kills in mid-stream of the row `kill`.
     #[arg(long, value_name = "N", default_value_t = Effort::default().kills, value_parser = clap::value_parser!(u64).range(1..))]
     pub kills: u64,
+    /// Memory that the master may take up in the row `unread`, in MiB: its window in bytes, and what its runtime keeps. Not looked at
+    /// where there is no /proc.
+    #[arg(long, value_name = "MIB", default_value_t = Effort::default().growth_bytes >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub growth: u64,
     /// Keep genesis, log and data of the master in this folder. Without it they are in a temporary one, which is kept only if a row
     /// fails.
     #[arg(long, value_name = "DIR")]
@@ -128,7 +132,7 @@ impl Arguments {
         }
         let wanted = |row: &&Row| {
             let asked = self.only.is_empty() || self.only.iter().any(|name| name == row.name);
-            asked && (row.name != rows::IDLE || self.idle.is_some() || self.list)
+            asked && (row.name != rows::IDLE || self.idle || self.list)
         };
         Ok(all.iter().filter(wanted).copied().collect())
     }
@@ -145,7 +149,7 @@ impl Arguments {
             ledger: self.ledger,
             seed: self.seed,
             patience: Duration::from_secs(self.patience),
-            effort: Effort { kills: self.kills, ..Effort::default() },
+            effort: Effort { kills: self.kills, growth_bytes: self.growth << 20, ..Effort::default() },
             genesis: self.genesis.clone(),
             folder,
         })
@@ -166,7 +170,6 @@ impl Arguments {
             queries: queries.parse().map_err(|error: AddressError| wrong("--queries", &error))?,
             layout: self.layout,
             reports_ready: !self.without_ready,
-            idle: self.idle.map(Duration::from_millis),
         }))
     }
 }

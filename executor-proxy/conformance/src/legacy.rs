@@ -6,7 +6,7 @@ mod link;
 pub(crate) use block::frame;
 pub(crate) use link::{Feed, Queries, asked};
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 /// A socket of the file system, or a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,6 @@ pub struct LegacyMaster {
     pub layout: Layout,
     /// True where `is_ready` means something.
     pub reports_ready: bool,
-    /// After how much silence the command closes a connection, where it is short enough to be waited for.
-    pub idle: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use executor_conformance::{
     legacy::{Layout, LegacyMaster},
     rows,
 };
-use std::time::Duration;
 use trial::{example, free_address, go_master, run, table};
 
 async fn go_master_passes(listen: impl Fn(&str) -> (String, String)) {
@@ -139,7 +138,6 @@ async fn framed_go_master_passes(layout: Layout, name: &str, over_tcp: bool) {
         queries: queries.parse().unwrap(),
         layout,
         reports_ready: true,
-        idle: Some(Duration::from_secs(1)),
     });
     let report = run(folder.path(), protocol, command, rows::UDS, Effort::default()).await;
     assert!(report.holds(), "{}", table(&report));

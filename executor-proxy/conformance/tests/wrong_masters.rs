@@ -87,7 +87,7 @@ const TRIALS: &[Trial] = &[
     only("accepts-a-gap", &["gap", "predecessor"]),
     only("ignores-the-previous-digest", &["predecessor"]),
     only("takes-forks", &["fork"]),
-    only("executes-duplicates-again", &["duplicate", "in-flight", "restart"]),
+    only("executes-duplicates-again", &["duplicate", "in-flight", "epoch", "restart"]),
     Trial { fault: "ignores-duplicate-marks", found_by: &["order"], also: MORE_THAN_FIVE },
     Trial {
         fault: "wrong-root",
@@ -164,7 +164,6 @@ impl Trial {
             queries: queries.parse().unwrap(),
             layout: Layout::ExecutableBlock,
             reports_ready: true,
-            idle: None,
         });
         run_for(folder.path(), protocol, command, rows, Effort { kills: 5, ..Effort::default() }, patience)
             .await

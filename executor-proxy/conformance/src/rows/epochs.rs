@@ -78,6 +78,12 @@ pub(super) async fn advance(bench: &mut Bench) -> Outcome {
     stream.commit(&of_the_old).await?;
     let refusal = Refusal::new(Code::FailedPrecondition, WRONG_EPOCH).with("ours", new).with("theirs", old);
     stream.refusal(&refusal).await?;
+    // What the old epoch executed is no less executed.
+    let mut again = bench.open_after(session.incarnation, last - 1).await?;
+    bench.send(&again, last, last).await?;
+    let answer = again.stream.acknowledgement(last).await?;
+    bench.judge_duplicate(&answer, last, last)?;
+    drop(again);
     bench.chain.begin_epoch();
     session = bench.goes_on(session.incarnation).await?;
     // Once more when the new epoch is under way, and after a restart.

@@ -1,0 +1,61 @@
+package master_test
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	executorv1 "metanode.dev/go-master/gen/metanode/executor/v1"
+	"metanode.dev/go-master/internal/testkit"
+	"metanode.dev/go-master/master"
+)
+
+func TestT06OneStreamMoreThanThereMayBeIsRefused(t *testing.T) {
+	l, client := start(t, newFake())
+	refused := make(chan error, 17)
+	var streams []*testkit.Stream
+	for range 17 {
+		stream := client.Raw()
+		streams = append(streams, stream)
+		go func() { refused <- stream.Error() }()
+	}
+	// Sixteen wait for their opening; which one is the seventeenth is not ordered.
+	testkit.WantError(t, <-refused, codes.ResourceExhausted, master.ReasonTooManyCalls, "limit", "16")
+	for _, stream := range streams {
+		stream.Cancel()
+	}
+	for range 16 {
+		<-refused
+	}
+	l.stop()
+}
+
+func TestCallsOverAllConnectionsAreBounded(t *testing.T) {
+	l, client := start(t, newFake())
+	ctx, cancel := context.WithCancel(client.Context())
+	defer cancel()
+	var err error
+	for range 100 {
+		var watch healthv1.Health_WatchClient
+		if watch, err = client.Health.Watch(ctx, &healthv1.HealthCheckRequest{}); err == nil {
+			_, err = watch.Recv()
+		}
+		if err != nil {
+			break
+		}
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Fatalf("100 calls went through: %v", err)
+	}
+	cancel()
+	// What was cancelled makes room again.
+	for client.Context().Err() == nil {
+		if _, err := client.Master.GetLastBlockNumber(client.Context(), &executorv1.GetLastBlockNumberRequest{}); err == nil {
+			break
+		}
+	}
+	l.stop()
+}

@@ -58,6 +58,10 @@ impl Executor for Scripted {
         Ok(None)
     }
 
+    async fn again(&mut self, commit: Commit) -> Result<Option<PendingExecution>, BackendError> {
+        self.execute(Incarnation(0), commit).await.map(Some)
+    }
+
     async fn close(self) -> Result<(), BackendError> {
         Ok(())
     }
@@ -129,6 +133,37 @@ async fn d17_no_more_than_the_window_is_handed_to_the_executor() {
     assert_eq!(stream.acknowledgement().await.index, 1);
     assert_eq!(commits.recv().await.unwrap().0, 5);
     proxy.abort().await;
+}
+
+/// What comes again is not in the window: one at a time bounds it.
+#[tokio::test]
+async fn d17_an_executor_that_answers_what_comes_again_is_asked_one_at_a_time() {
+    let (_folder, proxy, mut commits) = start().await;
+    let client = proxy.client();
+    let (mut stream, _) = client.open(0).await;
+    for index in 1..=2 {
+        stream.commit(commit(index)).await;
+        commits.recv().await.unwrap().1.send(Ok(executed(index))).unwrap();
+        assert_eq!(stream.acknowledgement().await.index, index);
+    }
+    stream.commit(commit(1)).await;
+    stream.commit(commit(2)).await;
+    let (one, answer) = commits.recv().await.unwrap();
+    assert_eq!(one, 1);
+    for _ in 0..20 {
+        client.position().await;
+    }
+    assert!(commits.try_recv().is_err(), "the second is handed over while the first is under way");
+    answer.send(Ok(executed(1))).unwrap();
+    let (two, answer) = commits.recv().await.unwrap();
+    answer.send(Ok(executed(2))).unwrap();
+    assert_eq!(two, 2);
+    for index in 1..=2 {
+        let again = stream.acknowledgement().await;
+        assert_eq!((again.index, again.duplicate), (index, true));
+    }
+    assert_eq!(client.position().await.block_number, 2);
+    proxy.stop().await.unwrap();
 }
 
 #[tokio::test]

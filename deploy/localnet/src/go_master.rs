@@ -17,7 +17,7 @@ use tokio::{
 const TELL_INTERVAL: Duration = Duration::from_secs(3);
 /// Lines of a failed build that are shown.
 const TAIL_LINES: usize = 12;
-/// Where Go looks for nothing newer than this.
+/// The version that the module's `go.mod` asks for.
 const NEEDED: &str = "1.25";
 
 /// There is no Go master.
@@ -123,8 +123,8 @@ pub async fn build(to: &Path, mut tell: impl FnMut(&str)) -> Result<(), GoError>
                 None => break child.wait().await.map_err(GoError::Run)?,
             },
             _ = tick.tick() => {
-                let now = said.back().map_or("", String::as_str);
-                tell(&format!("still building the Go master after {} s: {now}", started.elapsed().as_secs()));
+                let now = said.back().map_or_else(String::new, |line| format!(": {line}"));
+                tell(&format!("still building the Go master after {} s{now}", started.elapsed().as_secs()));
             }
         }
     };

@@ -1,10 +1,10 @@
-//! Connections of a listener: bounded in number, and closed if nothing comes on them.
+//! Connections of a listener: bounded in number, and closed if nothing comes on them, or nothing that is sent is taken.
 //!
 //! HTTP/2 keepalive begins after the handshake; until then only the deadline here ends a silent connection. Afterwards it
 //! lasts until its place is needed: see [`Caller`].
 
 use super::{
-    Caller, MAX_CONNECTIONS, RECEIVE_TIMEOUT,
+    Caller, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_CONNECTIONS, RECEIVE_TIMEOUT,
     callers::{PATIENCE, Place, Places},
 };
 use std::{
@@ -28,6 +28,9 @@ const GREETING_BYTES: usize = 24 + 9;
 /// Pause after a connection could not be accepted: file descriptors or memory are short, and trying at once again would
 /// only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long the other end may take nothing of what is written: as long as one that answers no ping.
+const WRITE_TIMEOUT: Duration = KEEPALIVE_INTERVAL.saturating_add(KEEPALIVE_TIMEOUT);
 
 /// Connections of `listener`, at most [`MAX_CONNECTIONS`] at a time, with TCP_NODELAY: messages are small and answers
 /// are waited for. Ends never, and yields no errors.
@@ -112,6 +115,8 @@ pub struct Connection {
     greeting: Option<Greeting>,
     place: Place,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Of a write that the other end takes nothing of.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
@@ -119,7 +124,31 @@ impl Connection {
         let deadline = Box::pin(sleep(RECEIVE_TIMEOUT));
         let closed = Box::pin(place.closed.clone().cancelled_owned());
         let greeting = Some(Greeting { missing_bytes: GREETING_BYTES, deadline });
-        Self { stream, greeting, place, closed }
+        Self { stream, greeting, place, closed, stalled: None }
+    }
+
+    /// Looks whether the place is needed. Asked before every read and every write: HTTP/2 does not read while it has something to
+    /// write that the other end does not take.
+    fn check_open(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let closed = self.closed.as_mut().poll(cx).is_ready();
+        if closed { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    /// Writes, unless the other end takes nothing for too long: keepalive cannot find it out, since its pings wait behind.
+    fn poll_write_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.check_open(cx)?;
+        let written = write(Pin::new(&mut self.stream), cx);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -132,9 +161,7 @@ struct Greeting {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.closed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        this.check_open(cx)?;
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
         if let Some(greeting) = &mut this.greeting {
@@ -151,7 +178,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.poll_write_with(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -159,7 +186,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        self.poll_write_with(cx, |stream, cx| stream.poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -167,11 +194,11 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.poll_write_with(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.poll_write_with(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
 
@@ -233,6 +260,39 @@ mod tests {
         assert!(begun.elapsed() >= PATIENCE, "after {:?}", begun.elapsed());
         drop((call, first));
         next.await.unwrap();
+    }
+
+    /// Writes until the other end takes no more.
+    async fn fill(connection: &mut Connection) -> io::Error {
+        loop {
+            if let Err(error) = connection.write_all(&[0; 64 * 1024]).await {
+                return error;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn t06_a_connection_that_is_not_read_makes_room_too() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = incoming(listener).at_most(1);
+        let (_a, mut first) = connected(&mut connections, address).await;
+        let filled = tokio::spawn(async move { fill(&mut first).await });
+        let _b = TcpStream::connect(address).await.unwrap();
+        connections.next().await.unwrap().unwrap();
+        assert_eq!(filled.await.unwrap().kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_not_read_at_all_is_dropped_after_a_while() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut connections = incoming(listener);
+        let (client, mut connection) = connected(&mut connections, address).await;
+        let begun = tokio::time::Instant::now();
+        assert_eq!(fill(&mut connection).await.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= WRITE_TIMEOUT);
+        drop(client);
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,8 @@ impl<E: Executor> Driver<E> {
             Ok(Err(status)) => {
                 // The channel of a new stream has room; if the client has gone, nobody is to be told.
                 let _ = outbound.try_send(Err(*status));
-                return Ok(());
+                // The open stream goes on. What was in flight may be finished, and with it what wakes a commit that waits for room.
+                return self.retry_parked().await;
             }
             Err(error) => {
                 let _ = outbound.try_send(Err(error::not_ready()));

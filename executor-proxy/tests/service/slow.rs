@@ -37,6 +37,10 @@ struct Driver {
 impl Driver {
     /// Starts with requests that wait for it already.
     fn start(waiting: Vec<Request>) -> Self {
+        Self::start_with(waiting, Params::default())
+    }
+
+    fn start_with(waiting: Vec<Request>, params: Params) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = write_files(folder.path());
         let (requests, queue) = mpsc::channel(32);
@@ -48,7 +52,7 @@ impl Driver {
         let settings = Settings {
             network: config.network,
             authority: config.authority,
-            params: Params::default(),
+            params,
             requests: queue,
             standing: told,
             metrics: ExecutorMetrics::new(&Telemetry::for_test().unwrap().meter()),
@@ -57,6 +61,12 @@ impl Driver {
         };
         let running = tokio::spawn(driver::run(settings, Scripted(taken)));
         Self { requests, standing, commits, running }
+    }
+
+    /// Sends a request, and waits until the driver has taken it.
+    async fn take(&self, request: Request) {
+        self.requests.send(request).await.unwrap();
+        drop(self.requests.reserve_many(self.requests.max_capacity()).await.unwrap());
     }
 }
 
@@ -68,12 +78,16 @@ struct Client {
 
 impl Client {
     fn open() -> (Request, Self) {
+        Self::open_as(0)
+    }
+
+    fn open_as(incarnation: u64) -> (Request, Self) {
         let (commits, inbound) = mpsc::channel(16);
         let (outbound, answers): (Outbound, _) = mpsc::channel(16);
         let opening = Opening {
             chain_id: ChainId(CHAIN),
             authority: Authority(AUTHORITY),
-            incarnation: 0,
+            incarnation,
             after: Position::GENESIS,
         };
         (Request::Open { opening, inbound, outbound }, Self { commits, answers })
@@ -110,6 +124,11 @@ impl Client {
         };
         self.commits.send(Inbound::Commit(commit)).await.unwrap();
     }
+
+    /// Waits until the driver has taken all commits that were sent.
+    async fn all_taken(&self) {
+        drop(self.commits.reserve_many(self.commits.max_capacity()).await.unwrap());
+    }
 }
 
 /// Consensus waits for an answer for a while, goes, and tries again; on a slow disk many such openings wait for the driver.
@@ -128,6 +147,38 @@ async fn openings_whose_clients_have_gone_are_issued_nothing() {
     assert_eq!(next.incarnation().await, 2);
     let fenced = client.answer().await.unwrap_err();
     assert_error(&fenced, Code::Aborted, reason::FENCED, &[("incarnation", "2")]);
+}
+
+/// A stream of incarnation 2 that has a full window of one commit in flight, and the next one waiting for room.
+async fn with_a_full_window() -> (Driver, Client, Answer) {
+    let (earlier, mut replaced) = Client::open();
+    let (open, mut client) = Client::open();
+    let params = Params { window_commits: 1, ..Params::default() };
+    let mut driver = Driver::start_with(vec![earlier, open], params);
+    assert_eq!((replaced.incarnation().await, client.incarnation().await), (1, 2));
+    client.commit(1).await;
+    client.commit(2).await;
+    client.all_taken().await;
+    let (first, answer) = driver.commits.recv().await.unwrap();
+    assert_eq!(first, 1);
+    (driver, client, answer)
+}
+
+/// The process that was replaced asks once more. What is in flight is finished before it is refused, so nothing else would wake
+/// the commit that waits for room.
+#[tokio::test(start_paused = true)]
+async fn d12_an_opening_that_is_refused_leaves_the_open_stream_going() {
+    let (mut driver, mut client, first) = with_a_full_window().await;
+    let (open, mut stale) = Client::open_as(1);
+    driver.take(open).await;
+    first.send(Ok(executed(1))).unwrap();
+    let refused = stale.answer().await.unwrap_err();
+    assert_error(&refused, Code::Aborted, reason::FENCED, &[("incarnation", "2")]);
+    assert_eq!(client.acknowledged().await, 1);
+    let next = time::timeout(LIMIT, driver.commits.recv()).await.expect("the open stream stands still");
+    let (second, answer) = next.unwrap();
+    answer.send(Ok(executed(second))).unwrap();
+    assert_eq!(client.acknowledged().await, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@
 
 mod judge;
 mod link;
+mod unacknowledged;
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use super::{
     pauses::Pauses,
 };
 use crate::{network::Network, wire};
-use link::{Kind, Link};
+use link::Link;
+use unacknowledged::Kind;
 
 /// Time for one question to the master, or for the answer to an opening. It syncs before it answers one.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

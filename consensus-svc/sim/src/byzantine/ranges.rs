@@ -51,21 +51,22 @@ impl Byzantine {
         }
         let mut range = honest;
         let lie = match self.rng.below(16) {
-            0..2 => {
+            0..4 => {
+                range = long;
                 self.thin_out(&mut range);
                 Some(Fault::ThinCertificate)
             }
-            2..5 => {
+            4..6 => {
                 let (fork, lie) = self.show_fork(range);
                 range = fork;
                 Some(lie)
             }
-            5..10 => {
+            6..11 => {
                 range = long;
                 self.change_one(&mut range);
                 Some(Fault::FalseContent)
             }
-            10..13 => {
+            11..13 => {
                 self.change_content(&mut range);
                 Some(Fault::FalseContent)
             }

@@ -31,6 +31,9 @@ const (
 	DefaultRead = 5 * time.Second
 	// maxConnections of each socket; more wait to be accepted.
 	maxConnections = 16
+	// firstPause and longestPause are how long nothing is accepted after an error that passes; each pause is twice the one before.
+	firstPause   = 5 * time.Millisecond
+	longestPause = time.Second
 )
 
 // Settings of the two sockets.
@@ -77,23 +80,25 @@ func (s *Server) Serve(ctx context.Context, blocks, queries net.Listener) error 
 	defer cancel()
 	serving.Go(func() {
 		defer cancel()
-		outcomes[0] = accept(ctx, blocks, s.serveBlocks)
+		outcomes[0] = accept(ctx, s.log, blocks, s.serveBlocks)
 	})
 	serving.Go(func() {
 		defer cancel()
-		outcomes[1] = accept(ctx, queries, s.serveQueries)
+		outcomes[1] = accept(ctx, s.log, queries, s.serveQueries)
 	})
 	serving.Wait()
 	return errors.Join(outcomes...)
 }
 
-// accept serves each connection in a goroutine of its own until ctx ends, and waits for them.
-func accept(ctx context.Context, listener net.Listener, serve func(context.Context, net.Conn)) error {
+// accept serves each connection in a goroutine of its own until ctx ends, and waits for them. An error that passes, such as of a
+// process that has no file descriptors left, only makes it pause, as net/http and gRPC do.
+func accept(ctx context.Context, log *slog.Logger, listener net.Listener, serve func(context.Context, net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	open := make(chan struct{}, maxConnections)
+	pause := firstPause
 	for {
 		select {
 		case open <- struct{}{}:
@@ -108,8 +113,20 @@ func accept(ctx context.Context, listener net.Listener, serve func(context.Conte
 			return nil
 		}
 		if err != nil {
-			return errors.Join(err, listener.Close())
+			if !isTemporary(err) {
+				return errors.Join(err, listener.Close())
+			}
+			log.Warn("no connection can be accepted, will try again", "address", listener.Addr().String(), "problem", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return nil
+			}
+			pause = min(2*pause, longestPause)
+			<-open
+			continue
 		}
+		pause = firstPause
 		serving.Go(func() {
 			defer func() { <-open }()
 			ctx, cancel := context.WithCancel(ctx)
@@ -124,4 +141,10 @@ func accept(ctx context.Context, listener net.Listener, serve func(context.Conte
 			serve(ctx, conn)
 		})
 	}
+}
+
+// isTemporary is true of an error of the process or the machine, not of the listener.
+func isTemporary(err error) bool {
+	var temporary interface{ Temporary() bool }
+	return errors.As(err, &temporary) && temporary.Temporary()
 }

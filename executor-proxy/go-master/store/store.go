@@ -62,7 +62,7 @@ type noted struct {
 // Open opens the ledger in a folder, or makes it from genesis. It refuses a folder that another process has open, a ledger of
 // another chain or genesis, one of another version, and one whose accounts do not hash to the stored root.
 func Open(dir string, genesis Genesis) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(dir, syncDir); err != nil {
 		return nil, err
 	}
 	lock, err := acquire(dir)
@@ -358,12 +358,4 @@ func Read(dir string, from, to uint64, each func(Commit) error) error {
 		return nil
 	})
 	return errors.Join(err, db.Close(), lock.release())
-}
-
-func syncDir(dir string) error {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -140,9 +140,10 @@ func (d *driver) durable(o outcome) error {
 		}
 		commit := d.taken[0]
 		d.taken = d.taken[1:]
+		// Not the sequencer's state: that may hold a lease which is not durable yet.
 		d.master.standing.Store(&Standing{Ready: true, Last: Last{
 			Position: result.Position, StateRoot: result.StateRoot,
-			TimestampMs: commit.timestampMs, State: d.sequencer.state,
+			TimestampMs: commit.timestampMs, State: d.master.Standing().Last.State,
 		}})
 		d.log.Debug("commit executed", "commit_index", result.Position.Index, "rejected", len(result.Rejected))
 		commit.stream.out <- answer{acknowledgement: &acknowledgement{result: result}}

@@ -134,10 +134,13 @@ func (m *Master) run(ctx context.Context, load func(context.Context) (Executor, 
 		if stored := last.State.Lease.Authority; stored != nil && *stored != *configured {
 			return fmt.Errorf("the state belongs to authority %s, configured is %s; use the data of this authority", stored, configured)
 		}
-		last.State.Lease.Authority = configured
 	}
 	m.executor.Store(&executor)
 	m.standing.Store(&Standing{Ready: true, Last: last})
+	if configured := m.settings.Authority; configured != nil {
+		// Durable with the first lease.
+		last.State.Lease.Authority = configured
+	}
 	m.reportHealth(true)
 	m.log.Info("[STARTUP] executor position loaded",
 		"block_number", last.Position.Index, "commit_digest", last.Position.Digest, "state_root", last.StateRoot,

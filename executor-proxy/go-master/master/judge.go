@@ -4,32 +4,43 @@ import (
 	"errors"
 )
 
-// open opens a stream: the earlier one ends, what it sent is executed, the lease is durable; then it is answered.
+// open opens a stream: what was sent is executed, the earlier stream ends, the lease is durable; then it is answered. A refused
+// opening, and one whose client has gone, leave the open stream alone.
 func (d *driver) open(o *opening, s *stream) error {
 	stored, err := d.stored(o.after.Index)
 	if err != nil {
 		return err
 	}
-	if s.client.Err() != nil {
-		// It waited here for longer than its client did. To issue a number and end the open stream for it would fence the
-		// client that tried again.
-		d.log.Debug("[EXECUTOR-REQ] opening dropped, its client has gone")
+	if d.hasGone(s) {
 		return nil
+	}
+	if _, refusal := d.sequencer.mayOpen(o, digestOf(stored)); refusal != nil {
+		d.noteRefusal(refusal)
+		s.end(refusal)
+		return nil
+	}
+	if err := d.finishInFlight(); err != nil {
+		s.end(errFailed)
+		return err
+	}
+	// That may have taken minutes, and moved what is stored.
+	if d.hasGone(s) {
+		return d.retryParked()
+	}
+	if stored, err = d.stored(o.after.Index); err != nil {
+		s.end(errFailed)
+		return err
 	}
 	opened, refusal := d.sequencer.open(o, digestOf(stored))
 	if refusal != nil {
 		d.noteRefusal(refusal)
 		s.end(refusal)
-		return nil
+		return d.retryParked()
 	}
 	if d.stream != nil {
 		d.log.Warn("[SEQUENTIAL-BUFFER] stream ended by a newer one", "incarnation", opened.incarnation)
 		d.stream.end(&FencedError{Incarnation: opened.incarnation})
 		d.stream = nil
-	}
-	if err := d.finishInFlight(); err != nil {
-		s.end(errFailed)
-		return err
 	}
 	if opened.persist {
 		if err := d.record(d.sequencer.state); err != nil {
@@ -44,6 +55,16 @@ func (d *driver) open(o *opening, s *stream) error {
 	d.stream = s
 	s.out <- answer{opened: &streamOpened{incarnation: opened.incarnation, position: position}}
 	return nil
+}
+
+// hasGone tells of an opening that waited for longer than its client did. To issue a number and end the open stream for it would
+// fence the client that tried again.
+func (d *driver) hasGone(s *stream) bool {
+	if s.client.Err() == nil {
+		return false
+	}
+	d.log.Debug("[EXECUTOR-REQ] opening dropped, its client has gone")
+	return true
 }
 
 func (d *driver) advanceEpoch(next Epoch) (Epoch, error, error) {

@@ -54,9 +54,12 @@ func TestD11AnOpeningIsAnsweredWhenWhatTheEarlierStreamSentIsDurable(t *testing.
 	second.Send(&executorv1.ExecuteCommitsRequest{
 		Message: &executorv1.ExecuteCommitsRequest_Opening{Opening: testkit.Opening(incarnation, 0)},
 	})
-	// The earlier stream has ended, and its commit is still being synced.
-	testkit.WantError(t, first.Error(), codes.Aborted, master.ReasonFenced)
 	f.gate <- struct{}{}
+	// The earlier stream is told of its commit, then that it has ended.
+	if a := first.Acknowledgement(); a.GetIndex() != 1 {
+		t.Fatalf("%v, want commit 1", a)
+	}
+	testkit.WantError(t, first.Error(), codes.Aborted, master.ReasonFenced)
 	if opened := second.Opened(); opened.GetBlockNumber() != 1 {
 		t.Fatalf("the answer names %d, commit 1 was in flight", opened.GetBlockNumber())
 	}

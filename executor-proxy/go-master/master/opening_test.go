@@ -87,3 +87,59 @@ func TestD12NoReadShowsALeaseThatIsNotDurable(t *testing.T) {
 		t.Fatalf("after it, reads show incarnation %d", now)
 	}
 }
+
+// leaving is the context of a client that leaves when its opening has been looked at once.
+type leaving struct {
+	context.Context
+	looked bool
+	// left is called when it leaves.
+	left func()
+}
+
+func (l *leaving) Err() error {
+	if l.looked {
+		return context.Canceled
+	}
+	l.looked = true
+	l.left()
+	return nil
+}
+
+func TestD12AClientThatLeftWhileTheWindowWasFinishedTakesNoIncarnation(t *testing.T) {
+	d, executor, first := startDriver(t)
+	sent(t, d, 1)
+	sent(t, d, 2)
+	if first.parked == nil {
+		t.Fatal("commit 2 does not wait for room")
+	}
+	client := &leaving{Context: context.Background(), left: func() { close(executor.gate) }}
+	if err := d.open(newcomer(), newStream(client, d.master.settings.Window)); err != nil {
+		t.Fatal(err)
+	}
+	if len(executor.recorded) != 1 || d.sequencer.state.Lease.Incarnation != 1 {
+		t.Fatalf("incarnation %d is in force, recorded are %v", d.sequencer.state.Lease.Incarnation, executor.recorded)
+	}
+	// Whoever stayed goes on, with the commit that had waited for room too.
+	if d.stream != first || first.err != nil || first.parked != nil || len(d.taken) != 1 {
+		t.Fatalf("the open stream ended with %v, %d commits are in flight", first.err, len(d.taken))
+	}
+	if err := d.finishInFlight(); err != nil || d.sequencer.executed().Index != 2 {
+		t.Fatalf("commit %d was executed last: %v", d.sequencer.executed().Index, err)
+	}
+}
+
+func TestD12ARefusedOpeningWaitsForNothingAndLeavesTheOpenStreamAlone(t *testing.T) {
+	d, executor, first := startDriver(t)
+	defer close(executor.gate)
+	sent(t, d, 1)
+	stale := newcomer()
+	stale.chain = testkit.Other
+	refused := newStream(context.Background(), d.master.settings.Window)
+	if err := d.open(stale, refused); err != nil {
+		t.Fatal(err)
+	}
+	<-refused.done
+	if _, ok := refused.err.(*WrongChainError); !ok || d.stream != first || len(d.taken) != 1 {
+		t.Fatalf("the opening was refused with %v, %d commits are in flight", refused.err, len(d.taken))
+	}
+}

@@ -58,25 +58,33 @@ func newSequencer(chain ChainID, limits Window, last Last) *sequencer {
 	}
 }
 
-// open decides of an opening. stored is the digest that the executor holds at o.after, where needsStored asks for it.
-func (s *sequencer) open(o *opening, stored *Digest) (opened, error) {
+// mayOpen decides of an opening, and changes nothing: the incarnation that it would have. stored is the digest that the executor
+// holds at o.after, where needsStored asks for it.
+func (s *sequencer) mayOpen(o *opening, stored *Digest) (uint64, error) {
 	lease := s.state.Lease
 	if o.local {
 		o = &opening{chain: s.chain, incarnation: 0, after: s.accepted(), local: true}
 	}
 	if o.chain != s.chain {
-		return opened{}, &WrongChainError{Ours: s.chain, Theirs: o.chain}
+		return 0, &WrongChainError{Ours: s.chain, Theirs: o.chain}
 	}
 	if lease.Authority != nil && !o.local && *lease.Authority != o.authority {
-		return opened{}, &WrongAuthorityError{Ours: *lease.Authority, Theirs: o.authority}
+		return 0, &WrongAuthorityError{Ours: *lease.Authority, Theirs: o.authority}
 	}
 	incarnation, err := s.lease(o.incarnation)
 	if err != nil {
+		return 0, err
+	}
+	return incarnation, s.checkAfter(o.after, stored)
+}
+
+// open decides as mayOpen does, and lets the stream in.
+func (s *sequencer) open(o *opening, stored *Digest) (opened, error) {
+	incarnation, err := s.mayOpen(o, stored)
+	if err != nil {
 		return opened{}, err
 	}
-	if err := s.checkAfter(o.after, stored); err != nil {
-		return opened{}, err
-	}
+	lease := s.state.Lease
 	changed := lease.Incarnation != incarnation
 	if lease.Authority == nil && !o.local {
 		authority := o.authority

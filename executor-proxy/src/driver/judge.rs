@@ -15,6 +15,15 @@ use crate::{
     error, wire,
 };
 
+/// Why an opening has no stream. The one that is open goes on.
+enum Dismissed {
+    /// With this error for the client.
+    Refused(Box<Status>),
+    /// It waited here longer than its client did. To issue a number and end the open stream for it would fence the client that
+    /// tried again.
+    Left,
+}
+
 impl<E: Executor> Driver<E> {
     /// Opens a stream: the earlier one ends, what it sent is executed, the lease is durable; then it is answered.
     pub(super) async fn open(
@@ -28,17 +37,17 @@ impl<E: Executor> Driver<E> {
             // Where nobody here knows the digest, the executor compares its own at its opening.
             stored = Some(opening.after.digest);
         }
-        if outbound.is_closed() {
-            // It waited here longer than its client did. To issue a number and end the open stream for it would fence the
-            // client that tried again.
-            tracing::debug!(target: TARGET_STARTUP, "[EXECUTOR-REQ] opening dropped, its client has gone");
-            return Ok(());
-        }
-        let opened = match self.judge_opening(&opening, stored).await {
+        let opened = match self.judge_opening(&opening, stored, &outbound).await {
             Ok(Ok(opened)) => opened,
-            Ok(Err(status)) => {
-                // The channel of a new stream has room; if the client has gone, nobody is to be told.
-                let _ = outbound.try_send(Err(*status));
+            Ok(Err(dismissed)) => {
+                match dismissed {
+                    // The channel of a new stream has room; if the client has gone, nobody is to be told.
+                    Dismissed::Refused(status) => drop(outbound.try_send(Err(*status))),
+                    Dismissed::Left => tracing::debug!(
+                        target: TARGET_STARTUP,
+                        "[EXECUTOR-REQ] opening dropped, its client has gone"
+                    ),
+                }
                 // The open stream goes on. What was in flight may be finished, and with it what wakes a commit that waits for room.
                 return self.retry_parked().await;
             }
@@ -75,17 +84,24 @@ impl<E: Executor> Driver<E> {
         Ok(())
     }
 
-    /// What was sent before is executed first, so that whoever issues the incarnation judges the position that counts. An
-    /// error is for the client.
+    /// What was sent before is executed first, so that whoever issues the incarnation judges the position that counts.
+    /// That may take long, so the client is looked for before and after.
     async fn judge_opening(
         &mut self,
         opening: &Opening,
         stored: Option<Digest>,
-    ) -> Result<Result<Opened, Box<Status>>, DriverError> {
+        outbound: &Outbound,
+    ) -> Result<Result<Opened, Dismissed>, DriverError> {
+        if outbound.is_closed() {
+            return Ok(Err(Dismissed::Left));
+        }
         if let Err(refusal) = self.sequencer.check_opening(opening, stored) {
             return Ok(Err(self.refused(&refusal)));
         }
         self.finish_in_flight().await?;
+        if outbound.is_closed() {
+            return Ok(Err(Dismissed::Left));
+        }
         let executed = self.sequencer.executed();
         let lease = self.executor.lease(opening, executed);
         match bounded(self.settings.execute_timeout, lease).await? {
@@ -97,14 +113,14 @@ impl<E: Executor> Driver<E> {
                     refusal = status.message(),
                     "[SEQUENTIAL-BUFFER] opening refused by the master"
                 );
-                Ok(Err(status))
+                Ok(Err(Dismissed::Refused(status)))
             }
         }
     }
 
-    fn refused(&self, refusal: &Refusal) -> Box<Status> {
+    fn refused(&self, refusal: &Refusal) -> Dismissed {
         self.note_refusal(refusal);
-        Box::new(error::refused(refusal))
+        Dismissed::Refused(Box::new(error::refused(refusal)))
     }
 
     pub(super) async fn advance_epoch(

@@ -181,6 +181,24 @@ async fn d12_an_opening_that_is_refused_leaves_the_open_stream_going() {
     assert_eq!(client.acknowledged().await, 2);
 }
 
+/// Its client goes while what is in flight is finished for it.
+#[tokio::test(start_paused = true)]
+async fn d12_an_opening_whose_client_goes_while_it_waits_for_the_executor_is_issued_nothing() {
+    let (mut driver, mut client, first) = with_a_full_window().await;
+    let (open, impatient) = Client::open();
+    driver.take(open).await;
+    drop(impatient);
+    first.send(Ok(executed(1))).unwrap();
+    assert_eq!(client.acknowledged().await, 1);
+    let next = time::timeout(LIMIT, driver.commits.recv()).await.expect("the open stream stands still");
+    let (second, answer) = next.expect("the open stream goes on");
+    answer.send(Ok(executed(second))).unwrap();
+    assert_eq!(client.acknowledged().await, 2);
+    let (open, mut later) = Client::open();
+    driver.take(open).await;
+    assert_eq!(later.incarnation().await, 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn x08_an_executor_that_hangs_ends_the_service_and_acknowledges_nothing() {
     let (open, mut client) = Client::open();

@@ -94,7 +94,10 @@ pub trait Executor: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`BackendError`].
-    fn begin_epoch(&mut self, start: EpochStart) -> impl Future<Output = Result<(), BackendError>> + Send;
+    fn begin_epoch(
+        &mut self,
+        start: EpochStart,
+    ) -> impl Future<Output = Result<EpochAnswer, BackendError>> + Send;
 
     /// What execution of an earlier commit gave; `None` where that is not kept.
     ///
@@ -153,6 +156,15 @@ pub enum Lease {
     /// The executor did, durably.
     Issued(Incarnation),
     /// The executor refuses the opening, with this error for the client. Whatever was open before goes on.
+    Refused(Box<Status>),
+}
+
+/// What became of an epoch that was to begin.
+#[derive(Debug)]
+pub enum EpochAnswer {
+    /// It is in force, durably.
+    Begun,
+    /// The executor refuses it, with this error for whoever asked. It stands where it stood, and what is open goes on.
     Refused(Box<Status>),
 }
 

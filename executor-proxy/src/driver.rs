@@ -228,11 +228,7 @@ impl<E: Executor> Driver<E> {
             in_flight = as_i64(self.sequencer.in_flight()),
             "[SEQUENTIAL-BUFFER] executor lost, it is asked again where it stands"
         );
-        let last_word = match error {
-            BackendError::Told(status) => *status,
-            _ => error::not_ready(),
-        };
-        self.end_stream(last_word);
+        self.end_stream(last_word(&error));
         self.settings
     }
 
@@ -240,10 +236,14 @@ impl<E: Executor> Driver<E> {
         match request {
             Request::Open { opening, inbound, outbound } => self.open(opening, inbound, outbound).await,
             Request::AdvanceEpoch { start, answer } => {
-                let epoch = self.advance_epoch(start).await?;
+                let (epoch, outcome) = match self.advance_epoch(start).await {
+                    Ok(epoch) => (epoch, Ok(())),
+                    Err(DriverError::Executor(error)) => (Err(last_word(&error)), Err(error.into())),
+                    Err(error) => (Err(error::not_ready()), Err(error)),
+                };
                 // Whoever asked may have gone.
-                let _ = answer.send(epoch.map_err(|refusal| error::refused(&refusal)));
-                Ok(())
+                let _ = answer.send(epoch);
+                outcome
             }
         }
     }
@@ -334,5 +334,13 @@ impl<E: Executor> Driver<E> {
             }
             _ => tracing::error!(target: TARGET_STARTUP, refusal = text, "[SEQUENTIAL-BUFFER] refused"),
         }
+    }
+}
+
+/// What an executor that is lost said, or that nothing is known.
+fn last_word(error: &BackendError) -> Status {
+    match error {
+        BackendError::Told(status) => Status::clone(status),
+        _ => error::not_ready(),
     }
 }

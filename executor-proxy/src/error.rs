@@ -56,6 +56,18 @@ pub fn refused(refusal: &Refusal) -> Status {
     }
 }
 
+/// An existing master refuses to begin an epoch, with a text for people.
+#[must_use]
+pub fn epoch_refused(ours: u64, theirs: u64, text: &str) -> Status {
+    let message = format!("the master refuses to begin epoch {theirs}: {text}");
+    status::reason(
+        Code::FailedPrecondition,
+        reason::WRONG_EPOCH,
+        message,
+        &[("ours", &ours), ("theirs", &theirs)],
+    )
+}
+
 /// A commit whose form is wrong, or whose bytes are no commit: the stream stops at this index.
 #[must_use]
 pub fn malformed_commit(index: u64, problem: impl std::fmt::Display) -> Status {

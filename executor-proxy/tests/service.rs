@@ -4,6 +4,8 @@
 
 #[path = "service/delivery.rs"]
 mod delivery;
+#[path = "service/epochs.rs"]
+mod epochs;
 #[path = "service/harness.rs"]
 mod harness;
 #[path = "service/leases.rs"]

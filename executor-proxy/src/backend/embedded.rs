@@ -22,7 +22,8 @@ use tokio::{
 };
 
 use super::{
-    Backend, BackendError, Commit, EpochRecord, EpochStart, Executed, Executor, Loaded, PendingExecution,
+    Backend, BackendError, Commit, EpochAnswer, EpochRecord, EpochStart, Executed, Executor, Loaded,
+    PendingExecution,
 };
 use worker::Worker;
 
@@ -128,10 +129,11 @@ impl Executor for EmbeddedExecutor {
         self.record(|answer| Job::Lease { lease, answer }).await
     }
 
-    async fn begin_epoch(&mut self, start: EpochStart) -> Result<(), BackendError> {
+    async fn begin_epoch(&mut self, start: EpochStart) -> Result<EpochAnswer, BackendError> {
         let EpochStart { boundary, committee_digest, timestamp_ms: _ } = start;
         let epoch = EpochRecord { epoch: boundary.new_epoch, committee_digest };
-        self.record(|answer| Job::Epoch { epoch, answer }).await
+        self.record(|answer| Job::Epoch { epoch, answer }).await?;
+        Ok(EpochAnswer::Begun)
     }
 
     async fn executed(&self, index: u64) -> Result<Option<Executed>, BackendError> {

@@ -22,8 +22,8 @@ use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
 
 use super::{
-    Backend, BackendError, Commit, EpochStart, Executed, Executor, Lease, Loaded, PendingExecution,
-    pauses::Pauses,
+    Backend, BackendError, Commit, EpochAnswer, EpochStart, Executed, Executor, Lease, Loaded,
+    PendingExecution, pauses::Pauses,
 };
 use crate::{network::Network, wire};
 use link::Link;
@@ -231,7 +231,8 @@ impl Executor for GrpcExecutor {
         }
     }
 
-    async fn begin_epoch(&mut self, start: EpochStart) -> Result<(), BackendError> {
+    /// A refusal contradicts what was known of the master, which is asked anew where it stands.
+    async fn begin_epoch(&mut self, start: EpochStart) -> Result<EpochAnswer, BackendError> {
         let EpochStart { boundary, committee_digest, timestamp_ms } = start;
         let request = AdvanceEpochRequest {
             new_epoch: boundary.new_epoch,
@@ -242,7 +243,7 @@ impl Executor for GrpcExecutor {
         };
         let epoch = self.client.advance_epoch(request).await.map_err(judge::call)?;
         if epoch == boundary.new_epoch {
-            return Ok(());
+            return Ok(EpochAnswer::Begun);
         }
         Err(CallError::Malformed { call: "AdvanceEpoch", field: "epoch" }.into())
     }

@@ -11,7 +11,7 @@ use super::{
     stream::{Permit, Stream},
 };
 use crate::{
-    backend::{Commit, EpochStart, Executed, Executor, Lease},
+    backend::{Commit, EpochAnswer, EpochStart, Executed, Executor, Lease},
     error, wire,
 };
 
@@ -123,18 +123,23 @@ impl<E: Executor> Driver<E> {
         Dismissed::Refused(Box::new(error::refused(refusal)))
     }
 
+    /// Begins an epoch; answers with the epoch in force, or with an error for whoever asked.
     pub(super) async fn advance_epoch(
         &mut self,
         start: EpochStart,
-    ) -> Result<Result<u64, Refusal>, DriverError> {
+    ) -> Result<Result<u64, Status>, DriverError> {
         let boundary = start.boundary;
         let stored = self.stored(boundary.last.index).await?.map(|executed| executed.position.digest);
         match self.sequencer.advance_epoch(&boundary, stored) {
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err(error::refused(&refusal))),
             Ok(EpochStep::InForce) => {}
             Ok(EpochStep::Advance) => {
                 let epoch = boundary.new_epoch;
-                bounded(self.settings.execute_timeout, self.executor.begin_epoch(start)).await?;
+                let begun = self.executor.begin_epoch(start);
+                match bounded(self.settings.execute_timeout, begun).await? {
+                    EpochAnswer::Begun => {}
+                    EpochAnswer::Refused(status) => return Ok(Err(*status)),
+                }
                 self.sequencer.epoch_advanced(epoch);
                 self.settings.standing.send_modify(|standing| standing.epoch = epoch);
                 tracing::info!(

@@ -49,7 +49,7 @@ async fn front(folder: &Path, master: LegacyMaster) -> Proxy {
 }
 
 /// A master that executes at once, and a proxy before it that is ready.
-async fn start() -> (TempDir, Peer, Proxy) {
+pub(crate) async fn start() -> (TempDir, Peer, Proxy) {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::start(folder.path(), Layout::ExecutableBlock);
     let proxy = front(folder.path(), peer.master()).await;

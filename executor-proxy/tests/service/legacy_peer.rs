@@ -38,6 +38,8 @@ pub(crate) struct Script {
     pub(crate) executes: bool,
     pub(crate) root: Option<[u8; 32]>,
     pub(crate) stake: &'static str,
+    /// Why it begins no epoch.
+    pub(crate) keeps_epoch: Option<&'static str>,
     /// Answers to queries that are not those that belong to them, oldest first.
     pub(crate) odd: VecDeque<Odd>,
 }
@@ -114,6 +116,7 @@ impl Peer {
             executes: true,
             root: None,
             stake: "1",
+            keeps_epoch: None,
             odd: VecDeque::new(),
         };
         let counter = || watch::channel(0).0;
@@ -298,6 +301,9 @@ fn answer(query: Query, script: &mut Script) -> Answer {
         }
         Query::AdvanceEpoch(request) => {
             assert_eq!(request.boundary_block, request.boundary_gei);
+            if let Some(why) = script.keeps_epoch {
+                return Answer::Error(why.to_owned());
+            }
             script.epoch = request.new_epoch;
             Answer::EpochAdvanced(EpochAdvanced { new_epoch: request.new_epoch, ..EpochAdvanced::default() })
         }

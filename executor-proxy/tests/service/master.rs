@@ -22,10 +22,10 @@ use crate::{
 };
 
 /// A master with the embedded ledger, and a proxy before it.
-struct Pair {
+pub(crate) struct Pair {
     folder: tempfile::TempDir,
-    master: Proxy,
-    front: Proxy,
+    pub(crate) master: Proxy,
+    pub(crate) front: Proxy,
 }
 
 fn config(folder: &Path) -> Config {
@@ -40,7 +40,7 @@ async fn front_of(config: &Config, master: &str) -> Proxy {
 }
 
 impl Pair {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let master = Proxy::start(folder.path()).await;
         let front = front_of(&config(folder.path()), &master.address.to_string()).await;
@@ -61,7 +61,7 @@ impl Pair {
         Self { folder, master, front }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.front.stop().await.unwrap();
         self.master.stop().await.unwrap();
     }

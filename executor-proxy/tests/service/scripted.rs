@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use executor_proxy::backend::{
-    Backend, BackendError, Commit, EpochStart, Executed, Executor, Loaded, PendingExecution,
+    Backend, BackendError, Commit, EpochAnswer, EpochStart, Executed, Executor, Loaded, PendingExecution,
 };
 use futures::FutureExt;
 use metanode_proto::{executor::v1::AdvanceEpochRequest, reason};
@@ -50,8 +50,8 @@ impl Executor for Scripted {
         Ok(())
     }
 
-    async fn begin_epoch(&mut self, _: EpochStart) -> Result<(), BackendError> {
-        Ok(())
+    async fn begin_epoch(&mut self, _: EpochStart) -> Result<EpochAnswer, BackendError> {
+        Ok(EpochAnswer::Begun)
     }
 
     async fn executed(&self, _: u64) -> Result<Option<Executed>, BackendError> {

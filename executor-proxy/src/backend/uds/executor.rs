@@ -13,7 +13,7 @@ use super::{
     records::Records,
     worker::{Job, Worker, executed},
 };
-use crate::backend::{BackendError, Commit, EpochStart, Executed, Executor, PendingExecution};
+use crate::backend::{BackendError, Commit, EpochAnswer, EpochStart, Executed, Executor, PendingExecution};
 
 /// An existing master that said where it stands. Dropping it closes both connections.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Executor for UdsExecutor {
         self.ending.clone().or(answered).await
     }
 
-    async fn begin_epoch(&mut self, start: EpochStart) -> Result<(), BackendError> {
+    async fn begin_epoch(&mut self, start: EpochStart) -> Result<EpochAnswer, BackendError> {
         let answered = self.ask(|answer| Job::Epoch { start, answer }).await?;
         self.ending.clone().or(answered).await
     }

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use metanode_shell::backoff::Backoff;
+use metanode_telemetry::as_i64;
 use sequencer_core::{Digest, Incarnation, LeaseRecord, Position};
 use tokio::{
     sync::{OwnedMutexGuard, mpsc, oneshot},
@@ -19,7 +20,10 @@ use super::{
     link::Link,
     records::{CommitRecord, Records},
 };
-use crate::backend::{Commit, EpochStart, Executed};
+use crate::{
+    backend::{Commit, EpochAnswer, EpochStart, Executed},
+    error,
+};
 
 /// First pause between two questions whether a block is executed; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -31,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 pub(super) enum Job {
     Execute { incarnation: Incarnation, commit: Commit, answer: oneshot::Sender<Executed> },
     Lease { lease: LeaseRecord, answer: oneshot::Sender<()> },
-    Epoch { start: EpochStart, answer: oneshot::Sender<()> },
+    Epoch { start: EpochStart, answer: oneshot::Sender<EpochAnswer> },
 }
 
 /// A link, and what was last known of the master behind it.
@@ -87,14 +91,32 @@ impl Worker {
                 let _ = answer.send(());
             }
             Job::Epoch { start, answer } => {
-                let epoch = self.link.advance_epoch(&start).await?;
-                let asked = start.boundary.new_epoch;
-                same_epoch("AdvanceEpoch", epoch, asked)?;
-                self.epoch = asked;
-                let _ = answer.send(());
+                drop(answer.send(self.begin_epoch(&start).await?));
             }
         }
         Ok(())
+    }
+
+    /// A refusal is an answer, if the master is still in the epoch that it was in.
+    async fn begin_epoch(&mut self, start: &EpochStart) -> Result<EpochAnswer, LegacyError> {
+        let asked = start.boundary.new_epoch;
+        match self.link.advance_epoch(start).await {
+            Ok(epoch) => {
+                same_epoch("AdvanceEpoch", epoch, asked)?;
+                self.epoch = asked;
+                Ok(EpochAnswer::Begun)
+            }
+            Err(LegacyError::Refused { text, .. }) => {
+                same_epoch("GetCurrentEpoch", self.link.current_epoch().await?, self.epoch)?;
+                tracing::error!(
+                    epoch = as_i64(self.epoch),
+                    text,
+                    "[EPOCH TRANSITION] the master refuses to begin the next epoch"
+                );
+                Ok(EpochAnswer::Refused(Box::new(error::epoch_refused(self.epoch, asked, &text))))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a commit, waits until it is reported, and notes that. The answer is provisional: what was reported may still be

@@ -25,6 +25,8 @@ pub const COMMIT_AHEAD: &str = "COMMIT_AHEAD";
 pub const COMMIT_GAP: &str = "COMMIT_GAP";
 /// Two different commits claim one index.
 pub const COMMIT_FORK: &str = "COMMIT_FORK";
+/// The executor will not execute a commit, and nothing behind it.
+pub const COMMIT_REFUSED: &str = "COMMIT_REFUSED";
 /// A commit cannot be decoded.
 pub const MALFORMED_COMMIT: &str = "MALFORMED_COMMIT";
 /// A stream broke the order of its messages.

@@ -150,13 +150,30 @@ func (d *driver) durable(o outcome) error {
 		commit.stream.owed--
 		commit.stream.endIfAnswered()
 	}
+	if o.refused != nil {
+		d.refused(o.refused)
+	}
 	if len(d.taken) > 0 {
 		d.late.Reset(d.master.settings.ExecuteTimeout)
 	}
 	return nil
 }
 
-// finishInFlight waits until everything that was taken is durable.
+// refused ends the streams whose commits are in flight: the oldest is refused, and nothing behind it may pass (X10).
+func (d *driver) refused(refusal *RefusedError) {
+	d.noteRefusal(refusal)
+	d.worker.discard()
+	d.sequencer.dropInFlight()
+	for _, commit := range d.taken {
+		commit.stream.end(refusal)
+		if commit.stream == d.stream {
+			d.endStream(refusal)
+		}
+	}
+	d.taken = nil
+}
+
+// finishInFlight waits until everything that was taken is durable, or refused.
 func (d *driver) finishInFlight() error {
 	for len(d.taken) > 0 {
 		select {

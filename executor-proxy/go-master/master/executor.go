@@ -29,7 +29,8 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 //
 // Execute, Sync and Record are never called at the same time; Executed and Committee may be called at any time. An error is
 // final: the master stops serving and reports it, and what was acknowledged is durable. A call that outlives its context counts as
-// such an error. Only those that are named here are not, and those of Committee, which are told to its caller.
+// such an error. Only those that are named here are not (RefusedError, ErrNotKept, ErrUnknownEpoch), and those of Committee, which
+// are told to its caller.
 //
 // Exactly-once rests on the executor's own transaction: the effects of a commit, its index, its digest and its Result become
 // durable together, whole or not at all.
@@ -39,6 +40,10 @@ type Executor interface {
 	// Execute executes the next commit. It compares and sets: the commit is refused unless its index is the last plus one, its
 	// previous digest that of the last commit, and its incarnation the recorded one. The effects need not be durable before
 	// Sync returns, so that one sync serves many commits.
+	//
+	// An executor that will not execute this commit, and is itself in order, returns a *RefusedError, and has changed nothing. Then
+	// all before the commit are made durable and acknowledged, its sender is told index and reason, and nothing passes that index:
+	// Execute is next called when the commit at this index comes again. Every other error is final.
 	Execute(ctx context.Context, commit Commit) (Result, error)
 	// Sync makes durable what was executed. Nothing is acknowledged before it returns (an executor whose Execute is durable
 	// already has nothing to do here).

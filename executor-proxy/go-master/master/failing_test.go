@@ -3,6 +3,7 @@ package master_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -69,10 +70,46 @@ func TestX08AnExecutorThatHangsEndsTheService(t *testing.T) {
 	}
 }
 
-func TestX10AnExecutorThatRefusesACommitStopsThereForGood(t *testing.T) {
+func TestX10ACommitThatTheExecutorRefusesIsToldToItsSenderAndNeverPassed(t *testing.T) {
 	f := newFake()
-	refusal := errors.New("no")
-	f.refuse = map[uint64]error{3: refusal}
+	f.refuse = map[uint64]error{3: fmt.Errorf("block 3: %w", &master.RefusedError{Reason: "no parent"})}
+	l, client := start(t, f)
+	stream, incarnation := client.Open(0)
+	for range 2 {
+		// All before it are acknowledged, all behind it are dropped; the same once more, when they come again.
+		for index := client.Position().GetBlockNumber() + 1; index <= 6; index++ {
+			stream.Commit(testkit.Commit(index))
+		}
+		var err error
+		for err == nil {
+			var a *executorv1.Acknowledgement
+			if a, err = stream.TryAcknowledgement(); a != nil && !f.isDurable(a.GetIndex()) {
+				t.Fatalf("%v is not durable", a)
+			}
+		}
+		testkit.WantError(t, err, codes.FailedPrecondition, master.ReasonRefused, "index", "3", "problem", "no parent")
+		if p := client.Position(); p.GetBlockNumber() != 2 || !p.GetReady() {
+			t.Fatalf("it stands at %v", p)
+		}
+		_, _, err = client.TryOpen(testkit.Opening(incarnation, 3))
+		testkit.WantError(t, err, codes.FailedPrecondition, master.ReasonGap, "expected_index", "3")
+		stream, _ = client.Open(incarnation)
+	}
+	stream.Commit(testkit.Commit(4))
+	testkit.WantError(t, stream.Error(), codes.FailedPrecondition, master.ReasonGap, "expected_index", "3", "index", "4")
+	// An executor that was mended goes on with the commit that it had refused.
+	f.accept()
+	stream, _ = client.Open(incarnation)
+	for index := uint64(3); index <= 6; index++ {
+		stream.Execute(testkit.Commit(index))
+	}
+	l.stop()
+}
+
+func TestX10AnyOtherErrorOfTheExecutorEndsTheService(t *testing.T) {
+	f := newFake()
+	broken := errors.New("broken")
+	f.refuse = map[uint64]error{3: broken}
 	l, client := start(t, f)
 	stream, _ := client.Open(0)
 	for index := uint64(1); index <= 2; index++ {
@@ -81,7 +118,7 @@ func TestX10AnExecutorThatRefusesACommitStopsThereForGood(t *testing.T) {
 	stream.Commit(testkit.Commit(3))
 	stream.Commit(testkit.Commit(4))
 	testkit.WantError(t, stream.Error(), codes.Internal, master.ReasonStorageFailed)
-	if err := l.wait(); !errors.Is(err, refusal) {
+	if err := l.wait(); !errors.Is(err, broken) {
 		t.Fatalf("the master ended with %v", err)
 	}
 	if f.isDurable(3) || !f.isDurable(2) {

@@ -101,6 +101,13 @@ func (f *fake) Committee(_ context.Context, epoch uint64) ([]master.Member, erro
 	return []master.Member{{Stake: 3, ProtocolKey: testkit.Authority, Address: "host:1"}}, nil
 }
 
+// accept refuses nothing any more.
+func (f *fake) accept() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuse = nil
+}
+
 // isDurable tells what Sync has seen.
 func (f *fake) isDurable(index uint64) bool {
 	f.mu.Lock()

@@ -168,8 +168,11 @@ func (d *driver) noteRefusal(refusal error) {
 		gap    *GapError
 		fork   *ForkError
 		fenced *FencedError
+		commit *RefusedError
 	)
 	switch {
+	case errors.As(refusal, &commit):
+		d.log.Error("[SEQUENTIAL-BUFFER] executor refuses the commit", "commit_index", commit.Index, "problem", commit.Reason)
 	case errors.As(refusal, &gap):
 		d.log.Warn("[SEQUENTIAL-BUFFER] gap", "expected_index", gap.Expected, "commit_index", gap.Index)
 	case errors.As(refusal, &fork):

@@ -101,7 +101,7 @@ func (m *Master) Standing() Standing { return *m.standing.Load() }
 func (m *Master) Limits() Limits { return m.settings.Limits }
 
 // Run loads the executor and serves it until ctx ends; then what was taken is executed, made durable and acknowledged, streams
-// end with ErrDraining, and Run returns nil. Any error of the executor is final: streams end, health says NOT_SERVING, and Run
+// end with ErrDraining, and Run returns nil. Any error of the executor that Executor does not except is final: streams end, health says NOT_SERVING, and Run
 // returns it. Run is called once. It returns without waiting for an executor that hangs.
 func (m *Master) Run(ctx context.Context, load func(context.Context) (Executor, error)) error {
 	err := m.run(ctx, load)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"metanode.dev/go-master/internal/testkit"
@@ -12,13 +13,20 @@ import (
 // slow is an executor whose syncs wait for its gate. It notes what reads are answered with whenever a state is recorded.
 type slow struct {
 	Executor
-	master   *Master
-	gate     chan struct{}
+	master *Master
+	gate   chan struct{}
+	// executed are the commits that Execute was given; it refuses the one of index refuses.
+	executed []uint64
+	refuses  uint64
 	recorded []State
 	standing []Standing
 }
 
 func (s *slow) Execute(_ context.Context, commit Commit) (Result, error) {
+	s.executed = append(s.executed, commit.Index)
+	if commit.Index == s.refuses {
+		return Result{}, &RefusedError{Reason: "no"}
+	}
 	return Result{Position: commit.Position()}, nil
 }
 
@@ -32,11 +40,11 @@ func (s *slow) Record(_ context.Context, state State) error {
 	return nil
 }
 
-// startDriver makes a driver with a window of one commit that is called by hand, and opens a stream of incarnation 1.
-func startDriver(t *testing.T) (*driver, *slow, *stream) {
+// startDriver makes a driver with a window of so many commits that is called by hand, and opens a stream of incarnation 1.
+func startDriver(t *testing.T, commits int) (*driver, *slow, *stream) {
 	t.Helper()
 	m, err := New(Settings{
-		Chain: testkit.Chain, Window: Window{Commits: 1, Bytes: 1 << 20}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Chain: testkit.Chain, Window: Window{Commits: commits, Bytes: 1 << 20}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +78,7 @@ func sent(t *testing.T, d *driver, index uint64) {
 }
 
 func TestD12NoReadShowsALeaseThatIsNotDurable(t *testing.T) {
-	d, executor, _ := startDriver(t)
+	d, executor, _ := startDriver(t, 1)
 	sent(t, d, 1)
 	close(executor.gate)
 	second := newStream(context.Background(), d.master.settings.Window)
@@ -106,7 +114,7 @@ func (l *leaving) Err() error {
 }
 
 func TestD12AClientThatLeftWhileTheWindowWasFinishedTakesNoIncarnation(t *testing.T) {
-	d, executor, first := startDriver(t)
+	d, executor, first := startDriver(t, 1)
 	sent(t, d, 1)
 	sent(t, d, 2)
 	if first.parked == nil {
@@ -129,7 +137,7 @@ func TestD12AClientThatLeftWhileTheWindowWasFinishedTakesNoIncarnation(t *testin
 }
 
 func TestD12ARefusedOpeningWaitsForNothingAndLeavesTheOpenStreamAlone(t *testing.T) {
-	d, executor, first := startDriver(t)
+	d, executor, first := startDriver(t, 1)
 	defer close(executor.gate)
 	sent(t, d, 1)
 	stale := newcomer()
@@ -141,5 +149,35 @@ func TestD12ARefusedOpeningWaitsForNothingAndLeavesTheOpenStreamAlone(t *testing
 	<-refused.done
 	if _, ok := refused.err.(*WrongChainError); !ok || d.stream != first || len(d.taken) != 1 {
 		t.Fatalf("the opening was refused with %v, %d commits are in flight", refused.err, len(d.taken))
+	}
+}
+
+func TestX10WhatIsBehindARefusedCommitIsNotExecuted(t *testing.T) {
+	d, executor, first := startDriver(t, 4)
+	executor.refuses = 3
+	for index := uint64(1); index <= 4; index++ {
+		sent(t, d, index)
+	}
+	close(executor.gate)
+	if err := d.finishInFlight(); err != nil {
+		t.Fatal(err)
+	}
+	refusal, ok := first.err.(*RefusedError)
+	if !ok || refusal.Index != 3 || d.stream != nil || len(d.taken) != 0 || d.sequencer.accepted().Index != 2 {
+		t.Fatalf("the stream ended with %v, commit %d is the last one taken", first.err, d.sequencer.accepted().Index)
+	}
+	// Whoever opens again sends it again.
+	executor.refuses = 0
+	again := newcomer()
+	again.after = Position{Index: 2, Digest: testkit.Digest(2)}
+	if err := d.open(again, newStream(context.Background(), d.master.settings.Window)); err != nil {
+		t.Fatal(err)
+	}
+	sent(t, d, 3)
+	if err := d.finishInFlight(); err != nil || d.sequencer.executed().Index != 3 {
+		t.Fatalf("commit %d was executed last: %v", d.sequencer.executed().Index, err)
+	}
+	if want := []uint64{1, 2, 3, 3}; !slices.Equal(executor.executed, want) {
+		t.Fatalf("executed were %v, want %v", executor.executed, want)
 	}
 }

@@ -41,6 +41,13 @@ type (
 		// Boundary that came, Accepted the newest commit let through.
 		Boundary, Accepted uint64
 	}
+	// RefusedError tells that the executor refuses a commit: with the state that it has, it will never execute it (X10).
+	RefusedError struct {
+		// Index of the commit. Executor.Execute may leave it 0: it is set to that of the commit that Execute was given.
+		Index uint64
+		// Reason is for people; it is cut after 256 bytes.
+		Reason string
+	}
 	// FieldError tells that a field of an opening or a commit breaks the contract.
 	FieldError struct {
 		// Field is its path in the .proto file.
@@ -83,6 +90,11 @@ func (e *WrongEpochError) Error() string {
 // Error implements error.
 func (e *BeyondBoundaryError) Error() string {
 	return fmt.Sprintf("the boundary %d is below commit %d, which was let through", e.Boundary, e.Accepted)
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the executor refuses commit %d: %s", e.Index, cut(e.Reason))
 }
 
 // Error implements error.

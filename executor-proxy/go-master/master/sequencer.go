@@ -178,6 +178,9 @@ func (s *sequencer) executedOne(position Position) bool {
 	return true
 }
 
+// dropInFlight forgets the commits in flight: the executor refused the oldest. The next is the one that it refused.
+func (s *sequencer) dropInFlight() { s.window.clear() }
+
 // close notes that a stream ended by itself. What it sent stays in flight.
 func (s *sequencer) close(stream uint64) {
 	if s.stream == stream {

@@ -23,6 +23,8 @@ const (
 	ReasonGap = "COMMIT_GAP"
 	// ReasonFork: two different commits claim one index.
 	ReasonFork = "COMMIT_FORK"
+	// ReasonRefused: the executor refuses a commit; nothing passes it.
+	ReasonRefused = "COMMIT_REFUSED"
 	// ReasonFenced: a newer stream or process has taken over.
 	ReasonFenced = "FENCED"
 	// ReasonWrongChain: the two sides belong to different chains.
@@ -93,6 +95,7 @@ func statusOf(err error) error {
 		authority *WrongAuthorityError
 		epoch     *WrongEpochError
 		beyond    *BeyondBoundaryError
+		refused   *RefusedError
 		commit    *malformedCommitError
 		stream    *malformedStreamError
 		field     *FieldError
@@ -115,6 +118,8 @@ func statusOf(err error) error {
 	case errors.As(err, &beyond):
 		return reason(codes.FailedPrecondition, ReasonWrongEpoch, text,
 			"boundary_index", beyond.Boundary, "commit_index", beyond.Accepted)
+	case errors.As(err, &refused):
+		return reason(codes.FailedPrecondition, ReasonRefused, text, "index", refused.Index, "problem", cut(refused.Reason))
 	case errors.As(err, &commit):
 		return reason(codes.InvalidArgument, ReasonMalformedCommit, text, "index", commit.index)
 	case errors.As(err, &stream):

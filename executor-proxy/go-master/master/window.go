@@ -63,6 +63,9 @@ func (w *window) popIf(digest Digest) bool {
 	return true
 }
 
+// clear takes out all commits.
+func (w *window) clear() { w.commits, w.sizeBytes = nil, 0 }
+
 // recent holds the digests of consecutive commits that end at the executed position, oldest first.
 type recent struct {
 	capacity int

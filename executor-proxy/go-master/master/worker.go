@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -13,6 +14,8 @@ const groupTime = 50 * time.Millisecond
 // outcome is what the worker tells of a group of commits: all of them durable, or the error that ends everything.
 type outcome struct {
 	results []Result
+	// refused is set where the executor refused the commit after the last of results. The worker then waits for resume.
+	refused *RefusedError
 	err     error
 }
 
@@ -23,6 +26,8 @@ type worker struct {
 	// jobs has room for the whole window: the driver never waits.
 	jobs chan Commit
 	done chan outcome
+	// resume lets the worker go on after a refusal, when the jobs behind the refused commit have been taken out.
+	resume chan struct{}
 	// quit is closed when nobody listens to done any more.
 	quit chan struct{}
 }
@@ -33,6 +38,7 @@ func newWorker(executor Executor, window Window, timeout time.Duration) *worker 
 		timeout:  timeout,
 		jobs:     make(chan Commit, window.Commits),
 		done:     make(chan outcome),
+		resume:   make(chan struct{}),
 		quit:     make(chan struct{}),
 	}
 }
@@ -49,6 +55,14 @@ func (w *worker) run() {
 		if o.err != nil {
 			return
 		}
+		if o.refused == nil {
+			continue
+		}
+		select {
+		case <-w.resume:
+		case <-w.quit:
+			return
+		}
 	}
 }
 
@@ -58,8 +72,16 @@ func (w *worker) group(commit Commit) outcome {
 	defer cancel()
 	until := time.Now().Add(groupTime)
 	var results []Result
+	var refused *RefusedError
 	for {
 		result, err := w.executor.Execute(ctx, commit)
+		if errors.As(err, &refused) {
+			refused = &RefusedError{Index: commit.Index, Reason: refused.Reason}
+			if len(results) == 0 {
+				return outcome{refused: refused}
+			}
+			break
+		}
 		if err != nil {
 			return outcome{err: fmt.Errorf("execute commit %d: %w", commit.Index, err)}
 		}
@@ -79,7 +101,17 @@ func (w *worker) group(commit Commit) outcome {
 	if err := w.executor.Sync(ctx); err != nil {
 		return outcome{err: fmt.Errorf("sync up to commit %d: %w", results[len(results)-1].Position.Index, err)}
 	}
-	return outcome{results: results}
+	return outcome{results: results, refused: refused}
+}
+
+// discard takes out the jobs behind a refused commit, and lets the worker, which waits, go on.
+func (w *worker) discard() {
+	for {
+		if _, more := w.next(); !more {
+			w.resume <- struct{}{}
+			return
+		}
+	}
 }
 
 // next takes a commit that waits; false if there is none.

@@ -45,7 +45,8 @@ type ExecutorServiceClient interface {
 	// that was executed.
 	//
 	// Errors that end the stream: FAILED_PRECONDITION with reason COMMIT_GAP (metadata expected_index, index: open again and
-	// resend from there), COMMIT_FORK (metadata index, ours, theirs: stop), WRONG_CHAIN or WRONG_AUTHORITY (stop), or
+	// resend from there), COMMIT_FORK (metadata index, ours, theirs: stop), COMMIT_REFUSED (metadata index, problem: the executor
+	// will not execute this commit, and nothing behind it: stop), WRONG_CHAIN or WRONG_AUTHORITY (stop), or
 	// WRONG_EPOCH (metadata ours, theirs: a commit of another epoch than the one in force); ABORTED with reason FENCED
 	// (metadata incarnation, the one that has taken over: a higher one is a newer process, and final for the older; one's own is
 	// another stream of the same process: open again); INVALID_ARGUMENT with
@@ -135,7 +136,8 @@ type ExecutorServiceServer interface {
 	// that was executed.
 	//
 	// Errors that end the stream: FAILED_PRECONDITION with reason COMMIT_GAP (metadata expected_index, index: open again and
-	// resend from there), COMMIT_FORK (metadata index, ours, theirs: stop), WRONG_CHAIN or WRONG_AUTHORITY (stop), or
+	// resend from there), COMMIT_FORK (metadata index, ours, theirs: stop), COMMIT_REFUSED (metadata index, problem: the executor
+	// will not execute this commit, and nothing behind it: stop), WRONG_CHAIN or WRONG_AUTHORITY (stop), or
 	// WRONG_EPOCH (metadata ours, theirs: a commit of another epoch than the one in force); ABORTED with reason FENCED
 	// (metadata incarnation, the one that has taken over: a higher one is a newer process, and final for the older; one's own is
 	// another stream of the same process: open again); INVALID_ARGUMENT with

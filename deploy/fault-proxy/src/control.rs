@@ -6,11 +6,16 @@ use crate::{
     proxy::FaultProxy,
     stream::{Listener, Stream},
 };
-use std::{io, path::Path, sync::Arc};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, split};
+use std::{io, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, split},
+    time::timeout,
+};
 
 /// Bytes of an order or of an answer. No order has half as many.
 const MAX_LINE_BYTES: u64 = 4096;
+/// For an order to come: callers wait for each other.
+const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why there is no control socket, or no answer from it.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +54,7 @@ impl Control {
         Ok(Self { listener: listener.map_err(|source| socket(path, source))?, proxy })
     }
 
-    /// Takes orders, from one caller at a time, until it is dropped.
+    /// Takes orders, from one caller at a time, until it is dropped. A caller that says nothing for 10 s is let go.
     ///
     /// # Errors
     /// What the operating system says of the socket.
@@ -66,7 +71,8 @@ impl Control {
         let mut reading = BufReader::new(reading);
         loop {
             let mut line = String::new();
-            if (&mut reading).take(MAX_LINE_BYTES).read_line(&mut line).await? == 0 {
+            let mut limited = (&mut reading).take(MAX_LINE_BYTES);
+            if timeout(LINE_TIMEOUT, limited.read_line(&mut line)).await?? == 0 {
                 return Ok(());
             }
             let answer = answer(&line, &self.proxy);

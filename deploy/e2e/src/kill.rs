@@ -187,7 +187,7 @@ fn killed(victims: Victims) -> impl Iterator<Item = (usize, Role)> {
 
 /// Waits until consensus has sent [`ON_THEIR_WAY`] commits to an executor that is held still, and acknowledges nothing. Says
 /// which commit was acknowledged last, and how many were sent after it, at least.
-async fn sent_unacknowledged(network: &Network, authority: usize) -> anyhow::Result<(u64, u64)> {
+pub(crate) async fn sent_unacknowledged(network: &Network, authority: usize) -> anyhow::Result<(u64, u64)> {
     let mut first: Option<GetStatusResponse> = None;
     until("commits are sent and not acknowledged", async || {
         let now = status(network, authority).await?;

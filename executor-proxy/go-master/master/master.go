@@ -54,6 +54,7 @@ type Master struct {
 	executor atomic.Pointer[Executor]
 	requests chan request
 	health   *health.Server
+	bounds   bounds
 	// streams counts the calls of ExecuteCommits that are open.
 	streams atomic.Int64
 	// ended is closed when Run has ended; reason is set before.
@@ -87,6 +88,7 @@ func New(settings Settings) (*Master, error) {
 		log:      settings.Log,
 		requests: make(chan request, waitingRequests),
 		health:   health.NewServer(),
+		bounds:   defaultBounds,
 		ended:    make(chan struct{}),
 	}
 	m.standing.Store(&Standing{})

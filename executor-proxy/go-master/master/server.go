@@ -26,9 +26,6 @@ const (
 	drainDeadline = 3 * time.Second
 	// maxStreams is how many calls of ExecuteCommits may be open; one is enough for a sender, others wait to fence it.
 	maxStreams = 16
-	// maxConnections and maxCalls bound what all clients can hold open together.
-	maxConnections = 64
-	maxCalls       = 64
 	// maxCallsOfOne is how many calls of one connection are taken at a time; its client queues the rest. Above maxCalls, so
 	// that a client is told.
 	maxCallsOfOne = 256
@@ -43,15 +40,18 @@ const (
 // NewServer makes a gRPC server with the bounds of the contract that serves the executor, health and reflection. Options come on
 // top, such as grpc.Creds.
 func (m *Master) NewServer(options ...grpc.ServerOption) *grpc.Server {
-	calls := callLimit{limit: maxCalls}
-	bounds := append(frames(m.settings.Limits.MessageBytes()),
+	calls := callLimits{receive: m.bounds.receive}
+	limits := append(frames(m.settings.Limits.MessageBytes()),
 		grpc.MaxConcurrentStreams(maxCallsOfOne),
 		grpc.ConnectionTimeout(connectionDeadline),
 		grpc.InTapHandle(calls.admit),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveInterval, Timeout: keepaliveTimeout}),
+		grpc.ChainUnaryInterceptor(calls.started),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: m.bounds.idle, Time: keepaliveInterval, Timeout: keepaliveTimeout,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)
-	server := grpc.NewServer(append(bounds, options...)...)
+	server := grpc.NewServer(append(limits, options...)...)
 	executorv1.RegisterExecutorServiceServer(server, &service{master: m})
 	healthv1.RegisterHealthServer(server, m.health)
 	reflection.RegisterV1(server)

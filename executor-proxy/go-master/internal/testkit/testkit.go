@@ -185,6 +185,15 @@ func (c *Client) Position() *executorv1.GetLastBlockNumberResponse {
 	return position
 }
 
+// Hold starts a call whose message never comes. It ends with ctx.
+func (c *Client) Hold(ctx context.Context) {
+	c.t.Helper()
+	const method = executorv1.ExecutorService_GetLastBlockNumber_FullMethodName
+	if _, err := c.conn.NewStream(ctx, &grpc.StreamDesc{}, method, grpc.WaitForReady(true)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Raw starts a stream without an opening.
 func (c *Client) Raw() *Stream {
 	c.t.Helper()

@@ -25,11 +25,8 @@ use crate::{
     legacy_peer::{Block, Odd, Peer, reaches},
 };
 
-fn config(folder: &Path) -> Config {
-    let mut config = write_files(folder);
-    config.execute_timeout = Duration::from_secs(1);
-    config
-}
+/// Time for one commit, where the subject is that it passes. Elsewhere a busy machine has the default.
+const LATE: Duration = Duration::from_secs(1);
 
 pub(crate) fn settings(config: &Config, master: LegacyMaster) -> Settings {
     Settings {
@@ -44,15 +41,21 @@ pub(crate) fn settings(config: &Config, master: LegacyMaster) -> Settings {
 }
 
 async fn front(folder: &Path, master: LegacyMaster) -> Proxy {
-    let config = config(folder);
+    let config = write_files(folder);
     Proxy::start_with(&config, UdsBackend::new(settings(&config, master))).await
 }
 
 /// A master that executes at once, and a proxy before it that is ready.
 pub(crate) async fn start() -> (TempDir, Peer, Proxy) {
+    start_with(|_| {}).await
+}
+
+async fn start_with(change: impl FnOnce(&mut Config)) -> (TempDir, Peer, Proxy) {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::start(folder.path(), Layout::ExecutableBlock);
-    let proxy = front(folder.path(), peer.master()).await;
+    let mut config = write_files(folder.path());
+    change(&mut config);
+    let proxy = Proxy::start_with(&config, UdsBackend::new(settings(&config, peer.master()))).await;
     proxy.client().wait_until_ready().await;
     (folder, peer, proxy)
 }
@@ -140,7 +143,7 @@ async fn d08_a_block_is_sent_only_when_the_one_before_it_is_reported() {
 
 #[tokio::test]
 async fn d13_a_late_answer_is_read_by_nobody() {
-    let (_folder, peer, proxy) = start().await;
+    let (_folder, peer, proxy) = start_with(|config| config.execute_timeout = LATE).await;
     let (mut stream, _) = proxy.client().open(0).await;
     stream.execute(commit(1)).await;
     let (accepted, ended) = (*peer.accepted().borrow(), *peer.ended().borrow());
@@ -207,7 +210,7 @@ async fn d14_connections_that_were_closed_in_silence_are_renewed_and_nothing_is_
 async fn d14_a_silent_link_is_kept_by_questions_and_then_renewed() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::start(folder.path(), Layout::ExecutableBlock);
-    let config = config(folder.path());
+    let config = write_files(folder.path());
     let keepalive = Duration::from_millis(50);
     let backend = UdsBackend::new(Settings { keepalive, ..settings(&config, peer.master()) });
     let proxy = Proxy::start_with(&config, backend).await;
@@ -415,7 +418,7 @@ async fn x02_a_zero_after_an_acknowledgement_is_waited_out_unless_an_operator_sa
 
 #[tokio::test]
 async fn x08_a_master_that_hangs_is_given_up_and_asked_again() {
-    let (_folder, mut peer, proxy) = start().await;
+    let (_folder, mut peer, proxy) = start_with(|config| config.execute_timeout = LATE).await;
     peer.script().executes = false;
     let (mut stream, incarnation) = proxy.client().open(0).await;
     stream.commit(commit(1)).await;

@@ -18,7 +18,7 @@ use crate::{
     harness::{
         Client, OTHER, Proxy, assert_error, commit, commit_with, digest, opening, transfer, write_files,
     },
-    scripted::{Scripted, executed},
+    scripted::{Answer, Scripted, executed},
 };
 
 /// A master with the embedded ledger, and a proxy before it.
@@ -26,12 +26,6 @@ pub(crate) struct Pair {
     folder: tempfile::TempDir,
     pub(crate) master: Proxy,
     pub(crate) front: Proxy,
-}
-
-fn config(folder: &Path) -> Config {
-    let mut config = write_files(folder);
-    config.execute_timeout = Duration::from_secs(1);
-    config
 }
 
 async fn front_of(config: &Config, master: &str) -> Proxy {
@@ -43,7 +37,7 @@ impl Pair {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let master = Proxy::start(folder.path()).await;
-        let front = front_of(&config(folder.path()), &master.address.to_string()).await;
+        let front = front_of(&write_files(folder.path()), &master.address.to_string()).await;
         front.client().wait_until_ready().await;
         Self { folder, master, front }
     }
@@ -122,7 +116,7 @@ async fn d09_d16_a_commit_that_comes_again_is_answered_by_the_master_as_the_firs
     drop(stream);
     front.stop().await.unwrap();
 
-    let front = front_of(&config(folder.path()), &master.address.to_string()).await;
+    let front = front_of(&write_files(folder.path()), &master.address.to_string()).await;
     front.client().wait_until_ready().await;
     let (mut stream, opened) = front.client().try_open(opening(incarnation, 0)).await.unwrap();
     assert_eq!((opened.incarnation, opened.block_number), (incarnation, 4));
@@ -224,14 +218,22 @@ async fn x03_a_master_that_lost_what_it_had_is_told_as_it_is() {
 }
 
 /// A master whose executor does what the test says, and a proxy before it.
-async fn scripted() -> (tempfile::TempDir, Proxy, Proxy, mpsc::Receiver<(u64, crate::scripted::Answer)>) {
+async fn scripted() -> (tempfile::TempDir, Proxy, Proxy, mpsc::Receiver<(u64, Answer)>) {
+    scripted_before(|_| {}).await
+}
+
+async fn scripted_before(
+    change: impl FnOnce(&mut Config),
+) -> (tempfile::TempDir, Proxy, Proxy, mpsc::Receiver<(u64, Answer)>) {
     let folder = tempfile::tempdir().unwrap();
     let (taken, commits) = mpsc::channel(16);
     let mut patient = write_files(folder.path());
     patient.execute_timeout = Duration::from_secs(600);
     let master = Proxy::start_with(&patient, Scripted(taken)).await;
     master.client().wait_until_ready().await;
-    let front = front_of(&config(folder.path()), &master.address.to_string()).await;
+    let mut config = write_files(folder.path());
+    change(&mut config);
+    let front = front_of(&config, &master.address.to_string()).await;
     front.client().wait_until_ready().await;
     (folder, master, front, commits)
 }
@@ -252,7 +254,8 @@ async fn d05_nothing_is_acknowledged_before_the_master_does() {
 
 #[tokio::test]
 async fn x08_a_master_that_hangs_is_given_up_and_asked_again() {
-    let (_folder, master, front, mut commits) = scripted().await;
+    let impatient = |config: &mut Config| config.execute_timeout = Duration::from_secs(1);
+    let (_folder, master, front, mut commits) = scripted_before(impatient).await;
     let client = front.client();
     let (mut stream, incarnation) = client.open(0).await;
     stream.commit(commit(1)).await;
@@ -289,7 +292,7 @@ async fn x10_what_the_master_refuses_reaches_the_sender_as_it_is() {
 #[tokio::test]
 async fn x02_a_proxy_is_not_ready_before_its_master() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config(folder.path());
+    let config = write_files(folder.path());
     // Nobody listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let front = front_of(&config, &free.to_string()).await;
@@ -306,7 +309,7 @@ async fn x02_a_proxy_is_not_ready_before_its_master() {
 #[tokio::test]
 async fn a_master_of_another_chain_is_refused_by_name() {
     let pair = Pair::start().await;
-    let mut other = config(pair.folder.path());
+    let mut other = write_files(pair.folder.path());
     other.network.chain_id = sequencer_core::ChainId(OTHER);
     let error = front_of(&other, &pair.master.address.to_string()).await.ended().await.unwrap_err();
     let TaskError::Failed { task: "driver", source } = error else { panic!("{error:?}") };

@@ -1,4 +1,9 @@
+use metanode_shell::executor::answer_limit;
+use prost::Message as _;
+use sequencer_core::Position;
+
 use super::*;
+use crate::backend::{EpochRecord, RejectedTransaction};
 
 const LIMITS: CommitLimits =
     CommitLimits { max_transactions: 10, max_bytes: 1_000, max_transaction_bytes: 100 };
@@ -90,4 +95,21 @@ fn an_opening_needs_a_lease_and_whole_digests() {
     assert_eq!(opening(&without).unwrap_err().field, "opening.lease");
     let cut = wire::StreamOpening { after_digest: vec![5; 31].into(), ..message };
     assert_eq!(opening(&cut).unwrap_err().field, "opening.after_digest");
+}
+
+/// One that rejects more covers several commits, and breaks the contract.
+#[test]
+fn an_acknowledgement_that_rejects_a_whole_commit_fits_the_largest_answer() {
+    let most = 100_000;
+    let longest = |position| RejectedTransaction { position, code: u32::MAX, reason: "x".repeat(256) };
+    let executed = Executed {
+        position: Position { index: u64::MAX, digest: Digest([1; 32]) },
+        state_root: Some(Digest([2; 32])),
+        rejected: (u32::MAX - most..u32::MAX).map(longest).collect(),
+        results_unknown: true,
+        epoch_end: Some(EpochRecord { epoch: u64::MAX, committee_digest: [3; 32] }),
+    };
+    let answer = acknowledgement(executed, true).encoded_len();
+    let limit = answer_limit(0, u64::from(most));
+    assert!(answer <= limit, "{answer} bytes, and {limit} are taken");
 }

@@ -237,7 +237,8 @@ impl CheckedAcknowledgement {
     }
 }
 
-/// Largest answer that an executor may give, in bytes: every transaction of a commit may be rejected, with a reason.
+/// Largest answer that an executor may give, in bytes: every transaction of a commit may be rejected, with a reason. One that covers
+/// several commits rejects no more either, by the contract.
 #[must_use]
 pub fn answer_limit(max_commit_bytes: u64, max_commit_transactions: u64) -> usize {
     grpc::decode_limit(max_commit_bytes.max(max_commit_transactions.saturating_mul(MAX_REJECTION_BYTES)))

@@ -691,7 +691,9 @@ type Acknowledgement struct {
 	Digest []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// State root after it; 32 bytes, or empty.
 	StateRoot []byte `protobuf:"bytes,3,opt,name=state_root,json=stateRoot,proto3" json:"state_root,omitempty"`
-	// The transactions without effect, of the commits that this acknowledgement is the first to cover.
+	// The transactions without effect, of the commits that this acknowledgement is the first to cover. At most as many as one
+	// commit may have transactions (max_commit_transactions of genesis): whoever has more to tell acknowledges in several. This
+	// bounds the largest answer, and one above that bound ends the stream.
 	Rejected []*RejectedTransaction `protobuf:"bytes,4,rep,name=rejected,proto3" json:"rejected,omitempty"`
 	// True where the executor does not tell results: `rejected` then means nothing.
 	ResultsUnknown bool `protobuf:"varint,5,opt,name=results_unknown,json=resultsUnknown,proto3" json:"results_unknown,omitempty"`

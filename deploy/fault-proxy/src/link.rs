@@ -39,12 +39,14 @@ pub(crate) struct Link {
     pub(crate) ending: oneshot::Receiver<Ending>,
     /// Ends what was kept of it.
     pub(crate) healed: CancellationToken,
+    /// The proxy has stopped. A connection may come just before that, too late to be among those that are ended.
+    pub(crate) stopped: CancellationToken,
 }
 
 impl Link {
     /// Passes bytes until both directions have ended, one breaks, or it is ended from outside.
     pub(crate) async fn run(self, counters: &Counters) {
-        let Self { client, server, shadow, faults, ending, healed } = self;
+        let Self { client, server, shadow, faults, ending, healed, stopped } = self;
         let (mut from_client, mut to_client) = split(client);
         let (mut from_server, mut to_server) = split(server);
         let both = async {
@@ -55,8 +57,8 @@ impl Link {
         };
         let end = tokio::select! {
             ended = both => ended.map(|_| None).unwrap_or(Some(Ending::Reset)),
-            // The proxy has gone.
             ending = ending => Some(ending.unwrap_or(Ending::Reset)),
+            () = stopped.cancelled() => Some(Ending::Reset),
         };
         let (client, server) = (from_client.unsplit(to_client), from_server.unsplit(to_server));
         match end {

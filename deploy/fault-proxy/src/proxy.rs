@@ -240,6 +240,7 @@ impl Shared {
         let servers = tokio::select! {
             servers = servers => servers,
             _ = &mut ending => return client.reset_when_dropped(),
+            () = self.stopped.cancelled() => return client.reset_when_dropped(),
         };
         let Ok((server, second)) = servers else {
             self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
@@ -251,7 +252,8 @@ impl Shared {
             self.tasks.spawn(async move { stopped.run_until_cancelled(work).await });
             shadow
         });
-        let link = Link { client, server, shadow, faults: self.faults.subscribe(), ending, healed };
+        let (faults, stopped) = (self.faults.subscribe(), self.stopped.clone());
+        let link = Link { client, server, shadow, faults, ending, healed, stopped };
         link.run(&self.counters).await;
     }
 }

@@ -186,8 +186,14 @@ fn f07_the_twin_with_the_votes_is_committed_and_the_other_never() {
 #[test]
 fn f07_a_vote_goes_to_the_first_ancestor_of_the_slot() {
     // Block validity refuses two ancestors of one slot; the rule itself still has one answer.
-    let text = "ABCD1:[*]; B1b:[*]; A2:[A1,B1,B1b,C1]; B2:[B1,B1b,C1,D1]; C2:[C1,B1,B1b,D1]; ABC3:[ABC2]";
-    assert_eq!(decide(text), "B1");
+    // Whichever of the two has the lower digest.
+    for (first, second) in [("B1", "B1b"), ("B1b", "B1")] {
+        let text = format!(
+            "ABCD1:[*]; B1b:[*]; A2:[A1,{first},{second},C1]; B2:[{first},{second},C1,D1];
+             C2:[C1,{first},{second},D1]; ABC3:[ABC2]"
+        );
+        assert_eq!(decide(&text), first);
+    }
 }
 
 #[test]

@@ -442,11 +442,8 @@ impl<S: CommitSource> Bridge<S> {
         SessionEnd::HandshakeAgain { expected }
     }
 
-    /// Whoever reads the event finds the stop in the status.
+    /// Whoever reads the event finds the stop in the status, and reads it before that of the machine that it halts.
     fn stop(&self, reason: &StopReason) {
-        if reason.halts_core() {
-            self.halt.cancel();
-        }
         self.outlets.failed(reason.to_string());
         self.outlets.delivery(Delivery::Stopped(reason.clone()));
         tracing::error!(
@@ -456,6 +453,9 @@ impl<S: CommitSource> Bridge<S> {
             halts_consensus = reason.halts_core(),
             "[EXECUTOR-REQ] delivery to the executor has stopped"
         );
+        if reason.halts_core() {
+            self.halt.cancel();
+        }
     }
 }
 

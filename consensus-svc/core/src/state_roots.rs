@@ -36,7 +36,9 @@ pub(crate) struct StateRoots {
     own: BTreeMap<CommitIndex, StateRoot>,
     /// Those that no own block carries yet: at most as many as a block takes; when full, the lowest leaves.
     pending: BTreeMap<CommitIndex, StateRoot>,
-    /// The highest index that an own block has voted for. Votes rise, so that none is ever cast twice.
+    /// The highest index that an own block has voted for. Votes rise, so that none is cast twice in one life. A start knows only
+    /// of own blocks above the GC round: an executor that is set back further may have older votes cast again. Whoever still holds the
+    /// first counts that one.
     voted: CommitIndex,
     /// Where the executor stands, by its last word in this life.
     executor: Option<CommitIndex>,

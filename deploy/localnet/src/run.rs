@@ -18,7 +18,12 @@ use crate::{
     view::{Progress, View},
 };
 use loadgen::{ChainError, Load, LoadError, LoadOptions, LoadReport};
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -103,7 +108,7 @@ pub async fn run(
         Err(error) => !matches!(error, RunError::Interrupted),
     };
     let kept = match temporary {
-        Some(temporary) if keep => Some(temporary.keep()),
+        Some(temporary) if keep && holds_anything(temporary.path()) => Some(temporary.keep()),
         Some(_) => None,
         None => Some(folder),
     };
@@ -120,7 +125,7 @@ pub async fn run(
 fn folder(arguments: &Arguments) -> io::Result<(PathBuf, Option<TempDir>)> {
     match &arguments.dir {
         Some(dir) => {
-            std::fs::create_dir_all(dir)?;
+            fs::create_dir_all(dir)?;
             Ok((std::path::absolute(dir)?, None))
         }
         None => {
@@ -176,6 +181,11 @@ struct Started {
     writer: SettledWriter,
     /// Last index of the shortest ledger before the start.
     after_index: u64,
+}
+
+/// Whether there is anything to look at in a folder.
+fn holds_anything(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 async fn start(

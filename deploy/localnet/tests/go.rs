@@ -131,4 +131,16 @@ fn without_go_one_message_says_what_is_missing_and_what_else_there_is() {
         }
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    // A folder of its own with nothing in it is not kept, nor told of.
+    let temporary = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_localnet"))
+        .args(["--executor", "go", "--duration", "3"])
+        .env("PATH", empty.path())
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("--executor embedded") && !text.contains("are kept in"), "{text}");
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }

@@ -252,10 +252,14 @@ impl fmt::Display for ReplayReport {
                 "stop and wait: a block is sent when the one before it is reported, and recorded with two syncs".to_owned()
             }
             _ => {
-                let side = if self.in_flight() > WINDOW / 2 {
-                    "the executor: the window is full, so syncs of the ledger and the way there are waited for"
-                } else {
-                    "consensus: the window is not full, so reading and sending the log is waited for"
+                let side = match self.in_flight() {
+                    full if full > WINDOW - WINDOW / 10 => {
+                        "the executor: the window is full, so syncs of the ledger and the way there are waited for"
+                    }
+                    half if half > WINDOW / 2 => {
+                        "no side alone: the window is more than half full, and each side waits for the other at times"
+                    }
+                    _ => "consensus: the window is not full, so reading and sending the log is waited for",
                 };
                 let others = if busy >= BUSY { "; the cores of this machine are all in use" } else { "" };
                 format!("{side}{others}")
